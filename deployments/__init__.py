@@ -1,0 +1,1 @@
+"""Candlecast's Ray Serve graph: one package per context, one Ray shell in each."""

@@ -1,0 +1,1 @@
+"""The fact sheet, the LLM, the number check and the template answer."""

@@ -1,0 +1,1 @@
+"""What every context may use: errors, settings, telemetry and the clock. Nothing else, ever."""

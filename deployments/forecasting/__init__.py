@@ -1,0 +1,1 @@
+"""Forecasts with honest intervals, their baselines, their training and their registry."""

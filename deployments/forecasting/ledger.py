@@ -1,0 +1,75 @@
+"""The training ledger: how each run stands, written by the job and read by the forecaster.
+
+One file per run, `<root>/training/<run_id>/run.json`, replaced whole at every change; `root` is `models/` under
+Candlecast's home, beside the registry.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deployments.common.clock import Clock, utc_now
+from deployments.common.errors import UnknownTraining
+from deployments.common.telemetry import logger
+from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
+from deployments.forecasting.records import from_json, to_json, write_atomically
+
+log = logger(__name__)
+
+FINISHED = frozenset({TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.STOPPED})
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class TrainingLedger:
+    """Keep training runs under `root`. A run is written by its job alone, once that runs."""
+
+    def __init__(self, root: Path, clock: Clock = utc_now) -> None:
+        self._directory = root / "training"
+        self._clock = clock
+
+    def start(self, run_id: str, request: TrainingRequest, max_steps: int) -> TrainingRun:
+        """Enter a run as pending and return it; a run already entered is returned as it stands."""
+        try:
+            return self.run(run_id)
+        except UnknownTraining:
+            now = self._clock()
+        run = TrainingRun(run_id, TrainingState.PENDING, "waiting", request, now, now, max_steps=max_steps)
+        self._write(run)
+        return run
+
+    def update(self, run_id: str, **changes: Any) -> TrainingRun:
+        """Change fields of a run and return it; raises `UnknownTraining`, or `TypeError` for an unknown field."""
+        run = replace(self.run(run_id), **{"updated_at": self._clock(), **changes})
+        self._write(run)
+        return run
+
+    def run(self, run_id: str) -> TrainingRun:
+        """Return one run; raises `UnknownTraining`."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise UnknownTraining(f"there is no training run {run_id!r}")
+        try:
+            return from_json(TrainingRun, self._path(run_id).read_bytes())
+        except FileNotFoundError:
+            raise UnknownTraining(f"there is no training run {run_id!r}") from None
+        except ValueError:
+            raise UnknownTraining(f"the record of training run {run_id!r} cannot be read") from None
+
+    def runs(self) -> tuple[TrainingRun, ...]:
+        """Return all readable runs, newest first."""
+        found = [run for path in self._directory.glob("*/run.json") if (run := self._readable(path.parent.name))]
+        return tuple(sorted(found, key=lambda run: (run.created_at, run.id), reverse=True))
+
+    def _readable(self, run_id: str) -> TrainingRun | None:
+        try:
+            return self.run(run_id)
+        except UnknownTraining as error:
+            log.warning("training record left out", run_id=run_id, reason=error.detail)
+            return None
+
+    def _write(self, run: TrainingRun) -> None:
+        write_atomically(self._path(run.id), to_json(run))
+
+    def _path(self, run_id: str) -> Path:
+        return self._directory / run_id / "run.json"

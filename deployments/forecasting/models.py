@@ -1,0 +1,192 @@
+"""Value types of forecasting. Prices are in quote currency; levels are percentages."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from deployments.market_data.models import Interval
+
+
+class ForecastStatus(StrEnum):
+    """How far a forecast can be trusted at a glance, worst first wins."""
+
+    FRESH = "fresh"
+    STALE_DATA = "stale_data"
+    OLD_MODEL = "old_model"
+    FALLBACK = "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    symbol: str
+    interval: Interval = Interval.H1
+    horizon: int = 24
+    levels: tuple[float, ...] = (80.0, 90.0)
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPoint:
+    """One step ahead; bounds by level, keyed as the level is written (`"80"`, `"97.5"`)."""
+
+    time: datetime
+    median: float
+    lower: dict[str, float]
+    upper: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which model answered: `nhits` with its version, or the name of a baseline."""
+
+    name: str
+    version: str | None
+    trained_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """How the model has done: pinball loss relative to the EWMA baseline (below 1 is better), MASE, coverage by level.
+
+    `n` counts the forecasts behind it; `basis` says whether they were live or from the model's own test span.
+    """
+
+    pinball_vs_baseline: float | None
+    mase: float | None
+    coverage: dict[str, float]
+    n: int
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    symbol: str
+    interval: Interval
+    horizon: int
+    issued_at: datetime
+    data_as_of: datetime
+    expires_at: datetime
+    status: ForecastStatus
+    model: ModelRef
+    levels: tuple[float, ...]
+    points: tuple[ForecastPoint, ...]
+    skill: Skill | None
+    warnings: tuple[str, ...] = ()
+
+
+class ModelStatus(StrEnum):
+    CHAMPION = "champion"
+    CANDIDATE = "candidate"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the judge said of a version, when, and on which evidence."""
+
+    version: str
+    verdict: str
+    reason: str
+    decided_at: datetime
+    replaced: str | None = None
+    evidence: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A version in the registry: its data, its configuration, its scores, its fate."""
+
+    version: str
+    interval: Interval
+    horizon: int
+    input_size: int
+    status: ModelStatus
+    trained_at: datetime
+    data_start: datetime
+    data_end: datetime
+    symbols: tuple[str, ...]
+    metrics: dict[str, Any]
+    config: dict[str, Any]
+    decision: Decision | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """Versions newest first, the champions by `<interval>-h<horizon>`, and the decisions so far."""
+
+    models: tuple[ModelCard, ...]
+    champions: dict[str, str]
+    history: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What to train; an empty `symbols` means every enabled symbol."""
+
+    symbols: tuple[str, ...] = ()
+    interval: Interval = Interval.H1
+    horizon: int = 24
+    input_size: int = 168
+    max_steps: int = 400
+    lookback_days: int | None = None
+    seed: int = 1
+
+
+class TrainingState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One training job: where it stands and what came of it. `phase` is a word for people, `eta_s` a guess."""
+
+    id: str
+    state: TrainingState
+    phase: str
+    request: TrainingRequest
+    created_at: datetime
+    updated_at: datetime
+    step: int = 0
+    max_steps: int = 0
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    eta_s: float | None = None
+    version: str | None = None
+    decision: Decision | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRow:
+    """Live scores of one model on one symbol, beside the baseline issued with each forecast."""
+
+    symbol: str
+    interval: Interval
+    horizon: int
+    model: str
+    version: str | None
+    skill: Skill
+
+
+@dataclass(frozen=True, slots=True)
+class PastForecast:
+    """An earlier forecast with the closes that followed, None where a bar has not arrived."""
+
+    forecast: Forecast
+    realised: tuple[float | None, ...]
+    pinball: float | None
+    baseline_pinball: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecasterHealth:
+    champions: dict[str, str]
+    loaded: tuple[str, ...]
+    reason: str = ""

@@ -1,0 +1,40 @@
+"""Promote model versions: the gate's verdict is on the card, an administrator may overrule it."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from deployments.common.errors import NothingTrained, PromotionRefused
+from deployments.forecasting.models import Decision, ModelCard
+from deployments.forecasting.registry import Registry
+
+
+def promote(registry: Registry, version: str, force: bool, now: datetime) -> Decision:
+    """Make a version champion; raises `UnknownModel`, `DamagedModel`, or `PromotionRefused` with the gate's reason."""
+    card = registry.card(version)
+    if not force:
+        _check_gate(card)
+    return registry.promote(version, _decision(card, force, now))
+
+
+def rollback(registry: Registry, now: datetime) -> Decision:
+    """Undo the latest change of a champion; raises `NothingTrained` when there is nothing to go back to."""
+    history = registry.history()
+    if not history:
+        raise NothingTrained("no model has been promoted yet")
+    latest = registry.card(history[0].version)
+    return registry.rollback(latest.interval, latest.horizon, now)
+
+
+def _check_gate(card: ModelCard) -> None:
+    if card.decision is None:
+        raise PromotionRefused(f"version {card.version} was never judged")
+    if card.decision.verdict != "promote":
+        raise PromotionRefused(f"the gate said {card.decision.verdict}: {card.decision.reason}")
+
+
+def _decision(card: ModelCard, force: bool, now: datetime) -> Decision:
+    judged = card.decision or Decision(card.version, "none", "never judged", now)
+    if force and judged.verdict != "promote":
+        reason = f"forced against the gate, which said {judged.verdict}: {judged.reason}"
+        return replace(judged, verdict="forced", reason=reason, decided_at=now)
+    return replace(judged, decided_at=now)

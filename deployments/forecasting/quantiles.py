@@ -1,0 +1,38 @@
+"""The quantile grid that every model and baseline answers on, and what lies between its points."""
+
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+QUANTILES: tuple[float, ...] = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+"""Probabilities of the grid, ascending and symmetric; the last axis of every quantile array follows them."""
+
+MEDIAN = QUANTILES.index(0.5)
+
+_NORMAL_SCORES = np.array([NormalDist().inv_cdf(probability) for probability in QUANTILES])
+
+
+def interval_bounds(quantiles: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return the lower and upper bound of the central prediction interval of `level` percent.
+
+    `quantiles` has shape (..., 9) over `QUANTILES`; both answers have shape (...). Between grid points the value is
+    linear in the normal score of the probability, where a normal distribution is exact; beyond 95 % the outermost
+    slope goes on. Intervals of rising levels nest. Raises `ValueError` for a level outside (0, 100).
+    """
+    if not 0 < level < 100:
+        raise ValueError(f"a level lies between 0 and 100, not at {level:g}")
+    tail = (1 - level / 100) / 2
+    ascending = np.sort(quantiles, axis=-1)
+    return _at(ascending, tail), _at(ascending, 1 - tail)
+
+
+def _at(ascending: FloatArray, probability: float) -> FloatArray:
+    score = NormalDist().inv_cdf(probability)
+    right = int(np.clip(np.searchsorted(_NORMAL_SCORES, score), 1, len(QUANTILES) - 1))
+    left = right - 1
+    share = (score - _NORMAL_SCORES[left]) / (_NORMAL_SCORES[right] - _NORMAL_SCORES[left])
+    bound: FloatArray = ascending[..., left] + share * (ascending[..., right] - ascending[..., left])
+    return bound

@@ -1,0 +1,153 @@
+"""The forecaster: forecasts on request, keeps score, and looks after models and their training."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from deployments.common.clock import Clock, utc_now
+from deployments.common.errors import CandlecastError
+from deployments.forecasting import promotion
+from deployments.forecasting.forecasts import Forecasts
+from deployments.forecasting.journal import ForecastJournal
+from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.listings import Listings
+from deployments.forecasting.models import (
+    AccuracyRow,
+    Decision,
+    Forecast,
+    ForecasterHealth,
+    ForecastRequest,
+    ModelCard,
+    ModelList,
+    PastForecast,
+    TrainingRequest,
+    TrainingRun,
+)
+from deployments.forecasting.registry import Registry
+from deployments.forecasting.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
+from deployments.forecasting.shelf import ModelBuilder, ModelShelf
+from deployments.forecasting.skillbook import Skillbook
+from deployments.forecasting.store import ForecastStore
+from deployments.forecasting.trainings import JobRunner, Trainings
+from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
+
+
+class MarketData(Protocol):
+    """What the forecaster reads of market data."""
+
+    async def candles(self, query: CandleQuery) -> Candles: ...
+
+    async def candles_batch(
+        self, symbols: tuple[str, ...], query: CandleQuery
+    ) -> dict[str, Candles | CandlecastError]: ...
+
+    async def managed_symbol(self, symbol: str) -> ManagedSymbol: ...
+
+
+class ForecasterService:
+    """Serve everything that `ForecasterClient` offers, from the state under `home`.
+
+    `build` turns tensors and configuration of a model version into a model on this replica's device. Belongs to one
+    event loop, which calls `follow_champions` and `keep_books` about once a second, each on its own.
+    """
+
+    def __init__(
+        self, home: Path, market: MarketData, jobs: JobRunner, build: ModelBuilder, clock: Clock = utc_now
+    ) -> None:
+        self._market = market
+        self._clock = clock
+        self._registry = Registry(home / "models")
+        self._trainings = Trainings(TrainingLedger(home / "models", clock), jobs, clock)
+        self._store = ForecastStore(home / "forecasts.lance")
+        self._journal = ForecastJournal(self._store)
+        self._shelf = ModelShelf(self._registry, build)
+        self._skillbook = Skillbook(self.accuracy, clock)
+        self._listings = Listings(market, clock)
+        self._forecasts = Forecasts(market, self._listings, self._shelf, self._journal, self._skillbook, clock)
+
+    async def follow_champions(self) -> None:
+        """Take up champions that changed, swapping them in between requests."""
+        await self._shelf.refresh()
+
+    async def keep_books(self) -> None:
+        """Store issued forecasts and renew live skill; may take long where the disk does."""
+        await self._journal.flush()
+        await self._skillbook.refresh()
+
+    async def close(self) -> None:
+        """Store what is still queued."""
+        await self._journal.flush()
+
+    async def forecast(self, request: ForecastRequest) -> Forecast:
+        """Forecast one symbol; raises `InvalidRequest`, `UnknownSymbol`, `NoCandles` or `TooLittleHistory`."""
+        return await self._forecasts.one(request)
+
+    async def forecast_batch(
+        self, symbols: tuple[str, ...], request: ForecastRequest
+    ) -> dict[str, Forecast | CandlecastError]:
+        """Forecast many symbols in one pass; `request.symbol` is ignored."""
+        return await self._forecasts.many(symbols, request)
+
+    async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
+        """Return earlier forecasts of a symbol, newest first, with what followed; at most 500."""
+        await self._journal.flush()
+        name = (await self._listings.listing(symbol)).symbol
+        bounded = max(1, min(limit, SCORED_FORECASTS))
+        issued = await asyncio.to_thread(self._store.newest, name, bounded, since)
+        closes = await realised_closes(self._market, issued)
+        return tuple(past_forecast(one, closes[one.forecast.symbol, one.forecast.interval]) for one in issued)
+
+    async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
+        """Return live scores over the newest 500 forecasts, of one symbol or of all."""
+        await self._journal.flush()
+        name = (await self._listings.listing(symbol)).symbol if symbol else None
+        issued = await asyncio.to_thread(self._store.newest, name, SCORED_FORECASTS)
+        return accuracy_rows(issued, await realised_closes(self._market, issued))
+
+    async def models(self) -> ModelList:
+        """Return the registry's versions, champions and decisions."""
+        return await asyncio.to_thread(
+            lambda: ModelList(self._registry.cards(), self._registry.champions(), self._registry.history())
+        )
+
+    async def model(self, version: str) -> ModelCard:
+        """Return one version; raises `UnknownModel` or `DamagedModel`."""
+        return await asyncio.to_thread(self._registry.card, version)
+
+    async def promote(self, version: str, force: bool) -> Decision:
+        """Make a version champion; raises `PromotionRefused` when the gate says no and `force` is false."""
+        decision = await asyncio.to_thread(promotion.promote, self._registry, version, force, self._clock())
+        await self._shelf.refresh()
+        return decision
+
+    async def rollback(self) -> Decision:
+        """Make the former champion current again; raises `NothingTrained` when there is none."""
+        decision = await asyncio.to_thread(promotion.rollback, self._registry, self._clock())
+        await self._shelf.refresh()
+        return decision
+
+    async def start_training(self, request: TrainingRequest) -> TrainingRun:
+        """Submit a training job; the same request while one runs answers the running one."""
+        return await self._trainings.start(request)
+
+    async def training_runs(self) -> tuple[TrainingRun, ...]:
+        """Return training runs, newest first."""
+        return await self._trainings.runs()
+
+    async def training_run(self, run_id: str) -> TrainingRun:
+        """Return one training run; raises `UnknownTraining`."""
+        return await self._trainings.run(run_id)
+
+    async def training_log(self, run_id: str, offset: int) -> tuple[str, int]:
+        """Return the log text from character `offset` on and the next offset."""
+        return await self._trainings.log(run_id, offset)
+
+    async def stop_training(self, run_id: str) -> TrainingRun:
+        """Stop a run; a finished one is returned as it is."""
+        return await self._trainings.stop(run_id)
+
+    async def health(self) -> ForecasterHealth:
+        """Return which champions there are, which models are loaded, and why they differ if they do."""
+        champions = await asyncio.to_thread(self._registry.champions)
+        return ForecasterHealth(champions, self._shelf.loaded, self._shelf.reason)

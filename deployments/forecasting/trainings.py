@@ -1,0 +1,173 @@
+"""Training runs as users see them: the job's own record, corrected by what became of the job."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Protocol
+
+from deployments.common.clock import Clock
+from deployments.common.errors import InvalidRequest
+from deployments.common.telemetry import logger
+from deployments.forecasting.ledger import FINISHED, TrainingLedger
+from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
+from deployments.forecasting.records import to_json
+from deployments.market_data.symbols import SYMBOL_PATTERN
+
+log = logger(__name__)
+
+SUBMIT_TRIES = 12
+SUBMIT_PAUSE_S = 5.0
+"""A cluster that has just started refuses jobs for up to half a minute, until its agent is there."""
+
+LOST_AFTER = timedelta(minutes=10)
+"""Silence after which a run without a job is given up; a job reports every few seconds once it trains."""
+
+_LIMITS = {"horizon": (1, 168), "input_size": (24, 2_000), "max_steps": (1, 100_000)}
+
+
+class JobRunner(Protocol):
+    """Whoever runs training jobs. States are `PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED`, `STOPPED`, by run id."""
+
+    async def submit(self, run_id: str, request: TrainingRequest) -> None:
+        """Start a job; a run id submitted before starts nothing."""
+        ...
+
+    async def stop(self, run_id: str) -> None: ...
+
+    async def states(self) -> dict[str, str]: ...
+
+    async def log(self, run_id: str) -> str: ...
+
+
+class Trainings:
+    """Start, follow and stop training runs."""
+
+    def __init__(self, ledger: TrainingLedger, jobs: JobRunner, clock: Clock, pause_s: float = SUBMIT_PAUSE_S) -> None:
+        self._ledger = ledger
+        self._jobs = jobs
+        self._clock = clock
+        self._pause_s = pause_s
+        self._starting = asyncio.Lock()
+        self._submissions: set[asyncio.Task[None]] = set()
+
+    async def start(self, request: TrainingRequest) -> TrainingRun:
+        """Enter a run and submit its job in the background; the same request while one is under way returns that one.
+
+        Raises `InvalidRequest`.
+        """
+        check_training(request)
+        async with self._starting:
+            for run in await self.runs():
+                if run.request == request and run.state not in FINISHED:
+                    return run
+            return await self._enter(request)
+
+    async def runs(self) -> tuple[TrainingRun, ...]:
+        """Return all runs, newest first."""
+        states = await self._states()
+        runs = await asyncio.to_thread(self._ledger.runs)
+        return tuple([await self._settled(run, states) for run in runs])
+
+    async def run(self, run_id: str) -> TrainingRun:
+        """Return one run; raises `UnknownTraining`."""
+        # The job's state is asked first: a job that ends in between has then written its record already.
+        states = await self._states()
+        return await self._settled(await asyncio.to_thread(self._ledger.run, run_id), states)
+
+    async def log(self, run_id: str, offset: int) -> tuple[str, int]:
+        """Return the job's log from character `offset` on and the next offset; raises `UnknownTraining`."""
+        await asyncio.to_thread(self._ledger.run, run_id)
+        text = await self._jobs.log(run_id)
+        return text[offset:], max(offset, len(text))
+
+    async def stop(self, run_id: str) -> TrainingRun:
+        """Stop a run and return it; a finished one stays as it is. Raises `UnknownTraining`."""
+        run = await self.run(run_id)
+        if run.state in FINISHED:
+            return run
+        await self._jobs.stop(run_id)
+        if run_id not in (await self._states() or {run_id: ""}):
+            return await self._update(run, TrainingState.STOPPED, "")
+        return await self.run(run_id)
+
+    async def submitted(self) -> None:
+        """Wait until no submission is under way."""
+        await asyncio.gather(*self._submissions)
+
+    async def _enter(self, request: TrainingRequest) -> TrainingRun:
+        run_id = run_id_for(request, self._clock())
+        run = await asyncio.to_thread(self._ledger.start, run_id, request, request.max_steps)
+        submission = asyncio.create_task(self._submit(run))
+        self._submissions.add(submission)
+        submission.add_done_callback(self._submissions.discard)
+        return run
+
+    async def _submit(self, run: TrainingRun) -> None:
+        reason = ""
+        for _ in range(SUBMIT_TRIES):
+            if (await asyncio.to_thread(self._ledger.run, run.id)).state in FINISHED:
+                return
+            try:
+                await self._jobs.submit(run.id, run.request)
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                log.warning("training not submitted yet", run_id=run.id, reason=reason)
+                await asyncio.sleep(self._pause_s)
+            else:
+                log.info("training submitted", run_id=run.id)
+                return
+        await self._update(run, TrainingState.FAILED, f"the job could not be submitted: {reason}")
+
+    async def _settled(self, run: TrainingRun, states: dict[str, str] | None) -> TrainingRun:
+        if states is None:
+            return run
+        seen = reconcile(run, states.get(run.id), self._clock())
+        return seen if seen is run else await self._update(run, seen.state, seen.error)
+
+    async def _update(self, run: TrainingRun, state: TrainingState, error: str) -> TrainingRun:
+        return await asyncio.to_thread(self._ledger.update, run.id, state=state, phase=state.value, error=error)
+
+    async def _states(self) -> dict[str, str] | None:
+        try:
+            return await self._jobs.states()
+        except Exception as error:
+            log.warning("job states unknown", reason=type(error).__name__)
+            return None
+
+
+def reconcile(run: TrainingRun, job_state: str | None, now: datetime) -> TrainingRun:
+    """Return the run as it stands given the state of its job, None for a job that nobody knows."""
+    if run.state in FINISHED or job_state in {"PENDING", "RUNNING"}:
+        return run
+    if job_state == "STOPPED":
+        return _ended(run, TrainingState.STOPPED, "")
+    if job_state is not None:
+        return _ended(run, TrainingState.FAILED, "the job ended without a result; its log says why")
+    if now - run.updated_at > LOST_AFTER:
+        return _ended(run, TrainingState.FAILED, "the cluster no longer knows this job")
+    return run
+
+
+def run_id_for(request: TrainingRequest, now: datetime) -> str:
+    """Return the id of a run: when it was asked for and a digest of what."""
+    return f"train-{now:%Y%m%dT%H%M%SZ}-{sha256(to_json(request)).hexdigest()[:6]}"
+
+
+def check_training(request: TrainingRequest) -> None:
+    """Raise `InvalidRequest` naming every field of a training request that cannot be."""
+    fields = [
+        (name, f"must lie between {low} and {high:,}")
+        for name, (low, high) in _LIMITS.items()
+        if not low <= getattr(request, name) <= high
+    ]
+    if request.lookback_days is not None and request.lookback_days < 1:
+        fields.append(("lookback_days", "must be at least 1"))
+    if wrong := [symbol for symbol in request.symbols if not SYMBOL_PATTERN.fullmatch(symbol)]:
+        fields.append(("symbols", f"not a symbol: {wrong[0]!r}"))
+    if fields:
+        raise InvalidRequest("the training request cannot be carried out", tuple(fields))
+
+
+def _ended(run: TrainingRun, state: TrainingState, error: str) -> TrainingRun:
+    return replace(run, state=state, phase=state.value, error=error)

@@ -1,0 +1,1 @@
+"""HTTP: routes, keys, problem documents, events and the dashboard's files."""

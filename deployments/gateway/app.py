@@ -1,0 +1,107 @@
+"""The HTTP application, built from services and settings alone."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from deployments.common.clock import Clock, utc_now
+from deployments.common.errors import CandlecastError
+from deployments.gateway import (
+    routes_analysis,
+    routes_candles,
+    routes_events,
+    routes_forecasts,
+    routes_health,
+    routes_knowledge,
+    routes_models,
+    routes_pages,
+    routes_symbols,
+    routes_training,
+)
+from deployments.gateway.access import Access
+from deployments.gateway.body_limit import BodyLimit
+from deployments.gateway.boundary import Boundary
+from deployments.gateway.parts import Cluster, Parts, SingleProcess, build_parts
+from deployments.gateway.problems import on_error, on_http_error, on_validation_error
+from deployments.gateway.representation import Representation
+from deployments.gateway.services import Services
+from deployments.gateway.settings import GatewaySettings
+
+DESCRIPTION = (
+    "Forecasts, candles, knowledge and analyses. Times are RFC 3339 in UTC; a candle's time is its opening. "
+    "Errors are problem documents, explained at [/docs/problems](/docs/problems)."
+)
+
+
+def create_app(
+    services: Services, settings: GatewaySettings, cluster: Cluster | None = None, clock: Clock = utc_now
+) -> FastAPI:
+    """Return the application; keys and the session secret live in `settings.home / "auth"`."""
+    parts = build_parts(services, settings, cluster or SingleProcess(), clock)
+    app = FastAPI(
+        title="Candlecast",
+        description=DESCRIPTION,
+        version=settings.version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(parts),
+    )
+    app.state.parts = parts
+    _add_layers(app, parts)
+    _add_routes(app)
+    return app
+
+
+def _lifespan(parts: Parts) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await parts.hub.close()
+        await parts.queries.flush()
+
+    return lifespan
+
+
+def _add_layers(app: FastAPI, parts: Parts) -> None:
+    """Add the layers around the routes; the one added last is the outermost."""
+    app.add_exception_handler(CandlecastError, on_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
+    app.add_middleware(Access, keys=parts.keys, sessions=parts.sessions, limiter=parts.limiter)
+    app.add_middleware(Representation)
+    app.add_middleware(
+        Boundary,
+        queries=parts.queries,
+        clock=parts.clock,
+        server_adds_request_id=parts.settings.server_adds_request_id,
+    )
+
+
+def _add_routes(app: FastAPI) -> None:
+    """Add the routes; fixed paths come before those with a parameter in the same place."""
+    for routes in (
+        routes_health.open_routes,
+        routes_health.read,
+        routes_health.operate,
+        routes_symbols.read,
+        routes_symbols.operate,
+        routes_candles.read,
+        routes_forecasts.read,
+        routes_models.admin,
+        routes_models.read,
+        routes_training.read,
+        routes_training.operate,
+        routes_knowledge.read,
+        routes_knowledge.operate,
+        routes_analysis.read,
+        routes_events.read,
+        routes_pages.admin,
+        routes_pages.pages,
+    ):
+        app.include_router(routes)

@@ -1,0 +1,107 @@
+"""The outermost layer: request ids, security headers, the query log, and what nobody else caught."""
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.common.clock import Clock
+from deployments.common.errors import CandlecastError, InternalError, meaning_of
+from deployments.common.telemetry import logger, request_id
+from deployments.gateway.problems import problem_response
+from deployments.gateway.query_log import QueryLog
+from deployments.market_data.models import QueryLogEntry
+
+log = logger(__name__)
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+LOGGED = "/api/"
+
+SECURITY_HEADERS = {
+    # Everything comes from here; the chart library and Swagger UI set inline styles, never inline scripts.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Cache-Control": "private, no-cache",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Boundary:
+    """Give each request an id, each answer its headers, and every error that comes this far a problem document."""
+
+    def __init__(self, app: ASGIApp, queries: QueryLog, clock: Clock, server_adds_request_id: bool) -> None:
+        self._app = app
+        self._queries = queries
+        self._clock = clock
+        self._server_adds_request_id = server_adds_request_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        shown = Headers(scope=scope).get("x-request-id", "")
+        identity = shown if REQUEST_ID.fullmatch(shown) else uuid.uuid4().hex
+        answer = _Answer(send, None if self._server_adds_request_id and identity == shown else identity)
+        token = request_id.set(identity)
+        began_at, began = self._clock(), time.perf_counter()
+        try:
+            await self._serve(scope, receive, answer)
+        finally:
+            request_id.reset(token)
+        if scope["path"].startswith(LOGGED) and not answer.streams:
+            duration_ms = (time.perf_counter() - began) * 1000
+            state, route = scope.get("state", {}), state_route(scope)
+            self._queries.add(
+                QueryLogEntry(
+                    began_at, route, scope["method"], answer.status, duration_ms, state.get("rows", 0), identity
+                )
+            )
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            response = problem_response(_presentable(error))
+            if not answer.status:
+                await response(scope, receive, answer.send)
+
+
+class _Answer:
+    """Dress the start of an answer with headers and remember its status."""
+
+    def __init__(self, send: Send, identity: str | None) -> None:
+        self._send = send
+        self._identity = identity
+        self.status = 0
+        self.streams = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            self.streams = headers.get("content-type", "").startswith("text/event-stream")
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            if self._identity:
+                headers["X-Request-ID"] = self._identity
+        await self._send(message)
+
+
+def state_route(scope: Scope) -> str:
+    """Return the template of the route that answered, so that logs count routes and not symbols."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "")) or "(unknown)"
+
+
+def _presentable(error: Exception) -> CandlecastError:
+    meaning = meaning_of(error, "the service")
+    if meaning is None:
+        log.error("request failed", exc_info=error)
+        return InternalError("our fault; the log has the details under this request id")
+    return meaning

@@ -1,0 +1,126 @@
+"""Candles and their quality."""
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from starlette.responses import Response
+
+from deployments.common.errors import CandlecastError
+from deployments.gateway.answers import CandleBatchAnswer, CandlesAnswer, batch_body, json_answer
+from deployments.gateway.candle_formats import (
+    ARROW_TYPE,
+    CSV_TYPE,
+    JSON_TYPE,
+    Layout,
+    candles_arrow,
+    candles_body,
+    candles_csv,
+    candles_json,
+    chosen_type,
+    provenance,
+)
+from deployments.gateway.encoding import to_json
+from deployments.gateway.models import Scope
+from deployments.gateway.parameters import (
+    AsOf,
+    CandleLimit,
+    Instant,
+    LookbackDays,
+    SymbolPath,
+    Symbols,
+    symbols_of,
+)
+from deployments.gateway.parts import ServicesGiven
+from deployments.gateway.routing import router
+from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle, QualityReport
+
+read = router("candles", Scope.READ)
+
+THREAD_ROWS = 5_000
+"""More rows than this take over two milliseconds to write and leave the event loop."""
+
+
+async def window(
+    interval: Interval = Interval.H1,
+    lookback_days: LookbackDays = None,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    limit: CandleLimit = None,
+    as_of: AsOf = None,
+    include_open: bool = False,
+) -> CandleQuery:
+    """Return the window that the query asks for, of a symbol yet to be named."""
+    return CandleQuery("", interval, start, end, lookback_days, limit, as_of, include_open)
+
+
+Window = Annotated[CandleQuery, Depends(window)]
+Format = Annotated[Layout, Query(alias="format")]
+
+
+@read.get("/data/batch", response_model=CandleBatchAnswer)
+async def candle_batch(
+    request: Request, services: ServicesGiven, symbols: Symbols, query: Window, layout: Format = Layout.ROWS
+) -> Response:
+    """Return the candles of up to 50 symbols; what one of them lacks stands under `errors`."""
+    names, malformed = symbols_of(symbols)
+    found = await services.market_data.candles_batch(names, query) if names else {}
+    return Response(await asyncio.to_thread(_batch, request, found, malformed, layout), media_type=JSON_TYPE)
+
+
+@read.get(
+    "/data/{symbol}",
+    response_model=CandlesAnswer,
+    responses={200: {"content": {ARROW_TYPE: {}, CSV_TYPE: {}}}},
+)
+async def candles(
+    request: Request,
+    symbol: SymbolPath,
+    services: ServicesGiven,
+    query: Window,
+    layout: Format = Layout.ROWS,
+    accept: Annotated[str, Header()] = "",
+) -> Response:
+    """Return candles, ascending: JSON, or an Arrow stream or CSV where `Accept` asks for it."""
+    found = await services.market_data.candles(replace(query, symbol=symbol))
+    request.state.rows = found.table.num_rows
+    if found.table.num_rows > THREAD_ROWS:
+        return await asyncio.to_thread(_answer, found, layout, accept)
+    return _answer(found, layout, accept)
+
+
+@read.get("/data/{symbol}/latest", response_model=LatestCandle)
+async def latest(
+    symbol: SymbolPath, services: ServicesGiven, interval: Interval = Interval.H1, as_of: AsOf = None
+) -> Response:
+    """Return the last closed candle, the forming one if any, and the change over 24 hours."""
+    return json_answer(await services.market_data.latest(symbol, interval, as_of))
+
+
+@read.get("/data/{symbol}/quality", response_model=QualityReport)
+async def quality(symbol: SymbolPath, services: ServicesGiven, interval: Interval = Interval.H1) -> Response:
+    """Return what the quality checks found, with the quarantined rows."""
+    return json_answer(await services.market_data.quality(symbol, interval))
+
+
+def _answer(found: Candles, layout: Layout, accept: str) -> Response:
+    headers = {"Vary": "Accept"}
+    chosen = chosen_type(accept)
+    if chosen == ARROW_TYPE:
+        return Response(candles_arrow(found), 200, headers | provenance(found), ARROW_TYPE)
+    if chosen == CSV_TYPE:
+        return Response(candles_csv(found), 200, headers | provenance(found), CSV_TYPE)
+    return Response(candles_json(found, layout), 200, headers, JSON_TYPE)
+
+
+def _batch(
+    request: Request,
+    found: dict[str, Candles | CandlecastError],
+    malformed: dict[str, CandlecastError],
+    layout: Layout,
+) -> bytes:
+    results = {name: candles for name, candles in found.items() if isinstance(candles, Candles)}
+    failed = {name: error for name, error in found.items() if isinstance(error, CandlecastError)}
+    request.state.rows = sum(candles.table.num_rows for candles in results.values())
+    return to_json(batch_body({name: candles_body(item, layout) for name, item in results.items()}, failed | malformed))

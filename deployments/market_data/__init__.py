@@ -1,0 +1,1 @@
+"""Symbols and candles; the only holder of database credentials."""

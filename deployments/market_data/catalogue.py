@@ -1,0 +1,148 @@
+"""Our own tables in schema `candlecast`: managed symbols, quarantined rows and the query log."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from deployments.common.errors import PreconditionFailed, SymbolExists, UnknownSymbol
+from deployments.market_data import catalogue_sql as sql
+from deployments.market_data.models import (
+    Category,
+    Interval,
+    ManagedSymbol,
+    QuarantinedRow,
+    QueryLogEntry,
+    SymbolDraft,
+    SymbolFilter,
+    SymbolPage,
+    SymbolStatus,
+)
+from deployments.market_data.symbols import keys_of
+from deployments.market_data.timescale_pool import Connection, Database
+
+QUERY_LOG_ROWS = 100_000
+"""Entries kept; older ones go with the batch that comes after them."""
+
+QUARANTINE_ROWS = 1_000
+"""Quarantined rows that a report shows at most."""
+
+
+class PostgresCatalogue:
+    """Keep what we know beside the candles; every method may raise `DatabaseUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def symbols(self) -> tuple[ManagedSymbol, ...]:
+        """Return every managed symbol, ascending."""
+        return tuple(_symbol(row) for row in await self._database.fetch(sql.SYMBOLS))
+
+    async def page(self, wanted: SymbolFilter) -> SymbolPage:
+        """Return a page of managed symbols, ascending."""
+        pattern = f"%{_literal(wanted.q)}%"
+        conditions = (wanted.category, wanted.status, pattern, wanted.cursor, wanted.limit + 1)
+        found = [_symbol(row) for row in await self._database.fetch(sql.PAGE, *conditions)]
+        more = len(found) > wanted.limit
+        return SymbolPage(tuple(found[: wanted.limit]), found[wanted.limit - 1].symbol if more else None)
+
+    async def add(self, draft: SymbolDraft, now: datetime) -> ManagedSymbol:
+        """Add a symbol; raises `SymbolExists` where its name or an alias is taken."""
+        async with self._database.transaction() as connection:
+            await _refuse_taken(connection, draft)
+            return _symbol(await connection.fetchrow(sql.ADD, *_values(draft), now))
+
+    async def replace(self, draft: SymbolDraft, now: datetime, seen_updated_at: datetime | None) -> ManagedSymbol:
+        """Replace a symbol that has not changed since `seen_updated_at`, where that is given.
+
+        Raises `UnknownSymbol`, `PreconditionFailed`, or `SymbolExists` where an alias is taken.
+        """
+        async with self._database.transaction() as connection:
+            await _refuse_taken(connection, draft, except_symbol=draft.symbol)
+            updated_at = await connection.fetchval(sql.LOCK_SYMBOL, draft.symbol)
+            if updated_at is None:
+                raise UnknownSymbol(f"{draft.symbol} is not managed")
+            if seen_updated_at is not None and updated_at != seen_updated_at:
+                raise PreconditionFailed(f"{draft.symbol} was changed at {updated_at.isoformat()}")
+            # Two changes within one tick of the clock must still tell apart.
+            now = max(now, updated_at + timedelta(microseconds=1))
+            return _symbol(await connection.fetchrow(sql.REPLACE, *_values(draft), now))
+
+    async def remove(self, symbol: str) -> None:
+        """Forget a managed symbol; raises `UnknownSymbol`."""
+        async with self._database.connection() as connection:
+            if await connection.fetchval(sql.REMOVE, symbol) is None:
+                raise UnknownSymbol(f"{symbol} is not managed")
+
+    async def quarantine(self, symbol: str, interval: Interval, rows: Sequence[QuarantinedRow]) -> None:
+        """Keep refused rows with their reasons; a row told again replaces itself."""
+        records = [(symbol, interval.value, *asdict(row).values()) for row in rows]
+        async with self._database.connection() as connection:
+            await connection.executemany(sql.QUARANTINE, records)
+
+    async def quarantined(self, symbol: str, interval: Interval) -> tuple[QuarantinedRow, ...]:
+        """Return the newest refused rows of a symbol, newest first."""
+        rows = await self._database.fetch(sql.QUARANTINED, symbol, interval.value, QUARANTINE_ROWS)
+        return tuple(QuarantinedRow(*row) for row in rows)
+
+    async def log_queries(self, entries: Sequence[QueryLogEntry]) -> None:
+        """Append served requests and drop the oldest beyond `QUERY_LOG_ROWS`."""
+        records = [(*_log_columns(entry), json.dumps(entry.sql)) for entry in entries]
+        async with self._database.transaction() as connection:
+            await connection.executemany(sql.LOG, records)
+            await connection.execute(sql.TRIM_LOG, QUERY_LOG_ROWS)
+
+    async def queries(
+        self, limit: int, endpoint: str, min_duration_ms: float, since: datetime | None
+    ) -> tuple[QueryLogEntry, ...]:
+        """Return logged requests, newest first; an empty `endpoint` means every one."""
+        rows = await self._database.fetch(sql.QUERIES, endpoint, min_duration_ms, since, limit)
+        return tuple(_entry(row) for row in rows)
+
+    async def probe(self) -> float:
+        """Return the milliseconds of an empty statement."""
+        return await self._database.probe()
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self._database.close()
+
+
+async def _refuse_taken(connection: Connection, draft: SymbolDraft, except_symbol: str = "") -> None:
+    """Take the lock of all writers, so that no name can be taken between the look and the write."""
+    await connection.execute(sql.LOCK_SYMBOLS)
+    holder = await connection.fetchval(sql.HOLDER, list(keys_of(draft)), except_symbol)
+    if holder is not None:
+        raise SymbolExists(f"{draft.symbol} or one of its aliases already names {holder}")
+
+
+def _values(draft: SymbolDraft) -> tuple[Any, ...]:
+    fields = (getattr(draft, name) for name in sql.DRAFT_COLUMNS[:-1])
+    return (*fields, list(draft.aliases), list(keys_of(draft)))
+
+
+def _symbol(row: asyncpg.Record | None) -> ManagedSymbol:
+    assert row is not None, "RETURNING always answers"  # noqa: S101
+    values = dict(row)
+    values["category"] = Category(values["category"])
+    values["status"] = SymbolStatus(values["status"])
+    values["interval"] = Interval(values["interval"])
+    values["aliases"] = tuple(values["aliases"])
+    return ManagedSymbol(**values)
+
+
+def _log_columns(entry: QueryLogEntry) -> tuple[Any, ...]:
+    return tuple(getattr(entry, name) for name in sql.LOG_COLUMNS)
+
+
+def _entry(row: asyncpg.Record) -> QueryLogEntry:
+    statements = tuple((text, duration_ms, rows) for text, duration_ms, rows in json.loads(row["sql"]))
+    return QueryLogEntry(**{name: row[name] for name in sql.LOG_COLUMNS}, sql=statements)
+
+
+def _literal(text: str) -> str:
+    """Escape what LIKE would read as a pattern."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

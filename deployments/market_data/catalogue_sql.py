@@ -1,0 +1,74 @@
+"""The statements of schema `candlecast`."""
+
+# ruff: noqa: S608  (only names of columns, all from this file, are put together)
+
+DRAFT_COLUMNS = (
+    "symbol",
+    "category",
+    "status",
+    "exchange",
+    "interval",
+    "enabled",
+    "base_currency",
+    "quote_currency",
+    "lot_size",
+    "price_increment",
+    "size_increment",
+    "calendar",
+    "aliases",
+)
+_DRAFT = ", ".join(DRAFT_COLUMNS)
+_SYMBOL = f"{_DRAFT}, created_at, updated_at"
+
+SYMBOLS = f'SELECT {_SYMBOL} FROM candlecast.managed_symbols ORDER BY symbol COLLATE "C"'
+
+PAGE = f"""
+    SELECT {_SYMBOL} FROM candlecast.managed_symbols
+    WHERE ($1::text IS NULL OR category = $1) AND ($2::text IS NULL OR status = $2)
+    AND (symbol ILIKE $3 OR EXISTS (SELECT 1 FROM unnest(keys || aliases) AS name WHERE name ILIKE $3))
+    AND symbol COLLATE "C" > $4 ORDER BY symbol COLLATE "C" LIMIT $5
+"""
+
+LOCK_SYMBOLS = "SELECT pg_advisory_xact_lock(hashtext('candlecast.managed_symbols'))"
+HOLDER = "SELECT symbol FROM candlecast.managed_symbols WHERE keys && $1::text[] AND symbol <> $2 LIMIT 1"
+LOCK_SYMBOL = "SELECT updated_at FROM candlecast.managed_symbols WHERE symbol = $1 FOR UPDATE"
+
+ADD = f"""
+    INSERT INTO candlecast.managed_symbols ({_DRAFT}, keys, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15) RETURNING {_SYMBOL}
+"""
+
+REPLACE = f"""
+    UPDATE candlecast.managed_symbols
+    SET ({_DRAFT}, keys, updated_at) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    WHERE symbol = $1 RETURNING {_SYMBOL}
+"""
+
+REMOVE = "DELETE FROM candlecast.managed_symbols WHERE symbol = $1 RETURNING symbol"
+
+QUARANTINE = """
+    INSERT INTO candlecast.quarantined_rows
+        (symbol, interval, time, check_id, reason, open, high, low, close, volume)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (symbol, interval, time, check_id) DO UPDATE SET
+        reason = excluded.reason, open = excluded.open, high = excluded.high, low = excluded.low,
+        close = excluded.close, volume = excluded.volume
+"""
+
+QUARANTINED = """
+    SELECT time, check_id, reason, open, high, low, close, volume FROM candlecast.quarantined_rows
+    WHERE symbol = $1 AND interval = $2 ORDER BY time DESC LIMIT $3
+"""
+
+LOG_COLUMNS = ("time", "endpoint", "method", "status", "duration_ms", "rows", "request_id")
+_LOG = ", ".join(LOG_COLUMNS)
+
+LOG = f"INSERT INTO candlecast.query_log ({_LOG}, sql) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+
+TRIM_LOG = "DELETE FROM candlecast.query_log WHERE id <= (SELECT max(id) FROM candlecast.query_log) - $1::bigint"
+
+QUERIES = f"""
+    SELECT {_LOG}, sql FROM candlecast.query_log
+    WHERE ($1 = '' OR endpoint = $1) AND duration_ms >= $2 AND ($3::timestamptz IS NULL OR time >= $3)
+    ORDER BY time DESC, id DESC LIMIT $4
+"""

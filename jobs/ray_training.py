@@ -1,0 +1,119 @@
+"""The training loop on Ray Train workers: one process each, data parallel, resumed where a worker died."""
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import train as ray_train
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device, prepare_model
+
+from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.network import NetworkConfig
+from deployments.forecasting.training import (
+    Hooks,
+    Material,
+    State,
+    Trained,
+    TrainingConfig,
+    load_state,
+    save_state,
+    train,
+    trained_of,
+)
+from deployments.forecasting.training_run import Progress
+
+STATE_FILE = "state.pt"
+MAX_RESUMES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How many workers train, and the part of a GPU that each takes where the cluster has one."""
+
+    run_id: str
+    home: Path
+    count: int
+    gpu_share: float
+
+    def train(self, material: Material, shape: NetworkConfig, config: TrainingConfig) -> Trained:
+        """Train on the cluster and return the best weights."""
+        trainer = TorchTrainer(
+            train_worker,
+            train_loop_config={
+                # A reference: the panel travels through the object store once, however many workers read it.
+                "material": ray.put(material),
+                "shape": shape,
+                "config": config,
+                "run_id": self.run_id,
+                "models": self.home / "models",
+            },
+            scaling_config=scaling(self.count, self.gpu_share, ray.cluster_resources().get("GPU", 0.0)),
+            run_config=RunConfig(
+                name=self.run_id,
+                storage_path=str(self.home / "train"),
+                checkpoint_config=CheckpointConfig(num_to_keep=1),
+                failure_config=FailureConfig(max_failures=MAX_RESUMES),
+            ),
+        )
+        checkpoint = trainer.fit().checkpoint
+        if checkpoint is None:
+            raise RuntimeError("training ended without a checkpoint")
+        return trained_of(state_in(checkpoint))
+
+
+def scaling(workers: int, gpu_share: float, gpus: float) -> ScalingConfig:
+    """Return what the workers ask of the cluster: one CPU each, and a share of a GPU where there is one."""
+    use_gpu = gpu_share > 0 and gpus > 0
+    resources = {"CPU": 1.0, "GPU": gpu_share} if use_gpu else {"CPU": 1.0}
+    return ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources)
+
+
+def train_worker(task: dict[str, Any]) -> None:
+    """Train on one worker; every worker reports each check, the first one with a checkpoint."""
+    context = ray_train.get_context()
+    config: TrainingConfig = task["config"]
+    leads = context.get_world_rank() == 0
+    ledger = TrainingLedger(task["models"])
+    progress = Progress(ledger, task["run_id"], config.max_steps, time.monotonic(), _say)
+    hooks = Hooks(
+        prepare=prepare_model,
+        rank=context.get_world_rank(),
+        on_progress=progress if leads else Hooks().on_progress,
+        on_checkpoint=partial(_report, leads),
+    )
+    resume = ray_train.get_checkpoint()
+    train(
+        ray.get(task["material"]),
+        task["shape"],
+        config,
+        str(get_device()),
+        hooks,
+        state_in(resume) if resume else None,
+    )
+
+
+def state_in(checkpoint: Checkpoint) -> State:
+    """Return the state that a checkpoint holds."""
+    with checkpoint.as_directory() as directory:
+        return load_state(Path(directory) / STATE_FILE)
+
+
+def _report(leads: bool, state: State) -> None:
+    metrics = {"step": state.step, "validation_loss": state.best_loss}
+    if not leads:
+        ray_train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        save_state(state, Path(directory) / STATE_FILE)
+        ray_train.report(metrics, checkpoint=Checkpoint.from_directory(directory))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

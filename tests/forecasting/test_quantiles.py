@@ -1,0 +1,57 @@
+"""The quantile grid and the intervals between its points."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES, interval_bounds
+
+NORMAL = np.array([NormalDist().inv_cdf(probability) for probability in QUANTILES])
+
+
+def test_grid_is_symmetric_around_the_median() -> None:
+    assert QUANTILES[MEDIAN] == 0.5
+    assert np.allclose(np.array(QUANTILES) + np.array(QUANTILES)[::-1], 1)
+
+
+@pytest.mark.parametrize("level", [1, 37.5, 50, 80, 90, 95, 97.5, 99])
+def test_bounds_of_a_normal_distribution_are_exact_at_every_level(level: float) -> None:
+    lower, upper = interval_bounds(2 + 3 * NORMAL, level)
+    tail = NormalDist(2, 3).inv_cdf(0.5 + level / 200)
+    assert upper == pytest.approx(tail)
+    assert lower == pytest.approx(4 - tail)
+
+
+def test_bounds_at_grid_levels_are_the_grid_values() -> None:
+    quantiles = np.array([1.0, 2, 4, 7, 8, 10, 15, 16, 20])
+    assert np.allclose(interval_bounds(quantiles, 80), (4, 15))
+    assert np.allclose(interval_bounds(quantiles, 95), (1, 20))
+
+
+def test_crossing_quantiles_are_sorted_first() -> None:
+    crossing = np.array([2.0, 1, 4, 7, 8, 10, 15, 20, 16])
+    assert np.allclose(interval_bounds(crossing, 95), (1, 20))
+
+
+@pytest.mark.parametrize("level", [0, 100, -5, float("nan")])
+def test_level_outside_the_open_range_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 100"):
+        interval_bounds(NORMAL, level)
+
+
+@given(
+    quantiles=arrays(np.float64, (3, 9), elements=st.floats(-50, 50)),
+    levels=st.tuples(st.floats(1, 99), st.floats(1, 99)),
+)
+def test_intervals_nest_whatever_the_quantiles(quantiles: np.ndarray, levels: tuple[float, float]) -> None:
+    narrow, wide = sorted(levels)
+    inner_lower, inner_upper = interval_bounds(quantiles, narrow)
+    outer_lower, outer_upper = interval_bounds(quantiles, wide)
+    slack = 1e-9
+    assert (outer_lower <= inner_lower + slack).all()
+    assert (inner_lower <= inner_upper + slack).all()
+    assert (inner_upper <= outer_upper + slack).all()

@@ -1,0 +1,99 @@
+"""The shelf: changed champions are taken up, damaged ones leave the former in place."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.forecasting.models import Decision, ModelCard
+from deployments.forecasting.registry import Registry
+from deployments.forecasting.shelf import ModelShelf
+from deployments.market_data.models import Interval
+from tests.fakes.forecasting import TRAINED_AT, FakeModel, model_card, model_tensors
+
+GO = Decision("", "promote", "good enough", datetime(2024, 4, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "models")
+
+
+@pytest.fixture
+def shelf(registry: Registry) -> ModelShelf:
+    return ModelShelf(registry, FakeModel)
+
+
+def promoted(registry: Registry, day: int = 0, **config: object) -> ModelCard:
+    card = registry.publish(model_tensors(day / 100), model_card(TRAINED_AT + timedelta(days=day), **config))  # type: ignore[arg-type]
+    registry.promote(card.version, GO)
+    return card
+
+
+async def test_empty_registry_has_no_model_and_says_why(shelf: ModelShelf) -> None:
+    await shelf.refresh()
+    choice = await shelf.choose(Interval.H1, 24, None)
+    assert choice.loaded is None
+    assert "no model has been promoted" in choice.reason
+
+
+async def test_new_champion_serves_after_the_next_refresh(shelf: ModelShelf, registry: Registry) -> None:
+    for day in (0, 1):
+        card = promoted(registry, day)
+        await shelf.refresh()
+        assert shelf.loaded == (card.version,)
+        choice = await shelf.choose(Interval.H1, 24, None)
+        assert choice.loaded is not None
+        assert choice.loaded.card.version == card.version
+
+
+async def test_damaged_champion_leaves_the_former_and_health_says_why(
+    shelf: ModelShelf, registry: Registry, tmp_path: Path
+) -> None:
+    first = promoted(registry)
+    await shelf.refresh()
+    second = promoted(registry, day=1)
+    (tmp_path / "models" / "1h-h24" / second.version / "weights.safetensors").write_bytes(b"torn")
+    await shelf.refresh()
+    assert shelf.loaded == (first.version,)
+    assert second.version in shelf.reason
+    assert "sha256" in shelf.reason
+    promoted(registry, day=2)
+    await shelf.refresh()
+    assert shelf.reason == ""
+
+
+async def test_model_that_cannot_be_built_leaves_the_former(shelf: ModelShelf, registry: Registry) -> None:
+    first = promoted(registry)
+    await shelf.refresh()
+    promoted(registry, day=1, broken=True)
+    await shelf.refresh()
+    assert shelf.loaded == (first.version,)
+    assert "cannot be built" in shelf.reason
+
+
+async def test_rollback_is_noticed_too(shelf: ModelShelf, registry: Registry) -> None:
+    first, _ = promoted(registry), promoted(registry, day=1)
+    await shelf.refresh()
+    registry.rollback(Interval.H1, 24, TRAINED_AT)
+    await shelf.refresh()
+    assert shelf.loaded == (first.version,)
+
+
+async def test_shorter_sufficient_model_answers(shelf: ModelShelf, registry: Registry) -> None:
+    week, day = promoted(registry, day=1, horizon=168), promoted(registry, day=2)
+    await shelf.refresh()
+    for horizon, card in ((24, day), (25, week)):
+        choice = await shelf.choose(Interval.H1, horizon, None)
+        assert choice.loaded is not None
+        assert choice.loaded.card.version == card.version
+
+
+async def test_instant_in_the_past_is_answered_by_the_model_of_its_time(shelf: ModelShelf, registry: Registry) -> None:
+    first, second = promoted(registry), promoted(registry, day=10)
+    await shelf.refresh()
+    choice = await shelf.choose(Interval.H1, 24, second.data_end - timedelta(hours=1))
+    assert choice.loaded is not None
+    assert choice.loaded.card.version == first.version
+    early = await shelf.choose(Interval.H1, 24, first.data_end - timedelta(hours=1))
+    assert early.loaded is None

@@ -1,0 +1,146 @@
+"""A training run in this process: candles in, a promoted version and a finished record out."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from deployments.common.errors import BadUpstream, DatabaseUnavailable, PromotionRefused, TooLittleHistory
+from deployments.forecasting import promotion
+from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.models import Decision, ModelStatus, TrainingRequest, TrainingState
+from deployments.forecasting.network import NetworkConfig
+from deployments.forecasting.predictor import Predictor
+from deployments.forecasting.registry import Registry
+from deployments.forecasting.training import Hooks, Material, Trained, TrainingConfig, train
+from deployments.forecasting.training_run import Progress, TrainingJob
+from deployments.market_data.models import CANDLE_SCHEMA, Interval
+from tests.fakes.panels import wavy_closes, wavy_tables
+
+REQUEST = TrainingRequest(horizon=6, input_size=48, max_steps=2)
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+class Stage:
+    """Everything around a run: a home, what was said, and what was asked to be promoted."""
+
+    def __init__(self, models: Path) -> None:
+        self.models = models
+        self.said: list[str] = []
+        self.ledger = TrainingLedger(models)
+        self.registry = Registry(models)
+
+    def job(self, run_id: str = "run-1", request: TrainingRequest = REQUEST) -> TrainingJob:
+        return TrainingJob(run_id, request, self.models, self.said.append, clock=lambda: NOW)
+
+    def train(self, material: Material, shape: NetworkConfig, config: TrainingConfig) -> Trained:
+        progress = Progress(self.ledger, "run-1", config.max_steps, 0.0, self.said.append)
+        return train(material, shape, config, hooks=Hooks(on_progress=progress))
+
+    def promote(self, version: str) -> Decision:
+        return promotion.promote(self.registry, version, False, NOW)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path / "models")
+
+
+def candles() -> Mapping[str, pa.Table]:
+    return wavy_tables(1_500)
+
+
+def test_a_run_ends_with_a_promoted_version_that_loads_and_forecasts(stage: Stage) -> None:
+    run = stage.job().run(lambda: dict(candles()), stage.train, stage.promote)
+
+    assert run.state is TrainingState.SUCCEEDED
+    assert run == stage.ledger.run("run-1")
+    assert run.decision is not None
+    assert run.decision.verdict == "promote"
+    assert run.version is not None
+    assert stage.registry.champion(Interval.H1, 6) == run.version
+    tensors, card = stage.registry.load(run.version)
+    assert card.symbols == ("AAAUSD", "BBBUSD")
+    assert card.metrics["test"]["n"] > 100
+    answer = Predictor(tensors, card.config).quantiles(np.log(wavy_closes(600))[None])
+    assert answer.shape == (1, 6, 9)
+
+
+def test_the_second_run_meets_the_first_ones_model(stage: Stage) -> None:
+    stage.job().run(lambda: dict(candles()), stage.train, stage.promote)
+
+    second = stage.job("run-2", replace(REQUEST, seed=2)).run(lambda: dict(candles()), stage.train, None)
+
+    assert second.version is not None
+    card = stage.registry.card(second.version)
+    assert card.metrics["champion"] is not None
+    assert card.decision is not None
+    assert "champion_pinball" in card.decision.evidence
+
+
+def test_a_run_that_is_not_to_promote_leaves_a_candidate(stage: Stage) -> None:
+    run = stage.job().run(lambda: dict(candles()), stage.train, None)
+
+    assert run.version is not None
+    assert stage.registry.champion(Interval.H1, 6) is None
+    assert stage.registry.card(run.version).status is ModelStatus.CANDIDATE
+
+
+def test_a_forecaster_that_does_not_promote_leaves_its_reason(stage: Stage) -> None:
+    def refuse(version: str) -> Decision:
+        raise PromotionRefused(f"{version} is not wanted")
+
+    run = stage.job().run(lambda: dict(candles()), stage.train, refuse)
+
+    assert run.state is TrainingState.SUCCEEDED
+    assert "not promoted" in run.error
+
+
+def test_progress_reaches_the_record_and_the_log(stage: Stage) -> None:
+    stage.job().run(lambda: dict(candles()), stage.train, None)
+
+    run = stage.ledger.run("run-1")
+    assert (run.step, run.max_steps) == (2, 2)
+    assert run.train_loss
+    assert run.validation_loss
+    assert any(line.startswith("step 2/2 ") for line in stage.said)
+
+
+@pytest.mark.parametrize(
+    ("tables", "error"),
+    [
+        ({}, TooLittleHistory),
+        ({"AAAUSD": CANDLE_SCHEMA.empty_table()}, TooLittleHistory),
+        (wavy_tables(300), TooLittleHistory),
+        ({"AAAUSD": wavy_tables(9)["AAAUSD"].take([0, 2, 1])}, BadUpstream),
+    ],
+)
+def test_data_that_cannot_be_trained_on_fail_the_run_with_the_reason(
+    stage: Stage, tables: dict[str, pa.Table], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        stage.job().run(lambda: tables, stage.train, stage.promote)
+
+    run = stage.ledger.run("run-1")
+    assert run.state is TrainingState.FAILED
+    assert run.error == str(caught.value)
+
+
+def test_a_database_that_is_away_fails_the_run(stage: Stage) -> None:
+    def away() -> dict[str, pa.Table]:
+        raise DatabaseUnavailable("the database does not answer")
+
+    with pytest.raises(DatabaseUnavailable):
+        stage.job().run(away, stage.train, None)
+
+    assert stage.ledger.run("run-1").error == "the database does not answer"
+
+
+def test_a_stopped_run_says_so(stage: Stage) -> None:
+    stage.ledger.start("run-1", REQUEST, 2)
+
+    assert stage.job().stopped().state is TrainingState.STOPPED

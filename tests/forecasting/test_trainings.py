@@ -1,0 +1,182 @@
+"""Training runs: one per request, and what became of the job is told even when it cannot say so itself."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.common.errors import InvalidRequest, UnknownTraining
+from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
+from deployments.forecasting.trainings import LOST_AFTER, Trainings, check_training, reconcile
+from tests.fakes.forecasting import FakeJobs
+
+NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
+REQUEST = TrainingRequest(symbols=("BTCUSD",))
+RUN = TrainingRun("r", TrainingState.RUNNING, "training", REQUEST, NOW, NOW)
+
+
+def clock() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def jobs() -> FakeJobs:
+    return FakeJobs()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TrainingLedger:
+    return TrainingLedger(tmp_path, clock)
+
+
+@pytest.fixture
+def trainings(ledger: TrainingLedger, jobs: FakeJobs) -> Trainings:
+    return Trainings(ledger, jobs, clock, pause_s=0)
+
+
+async def test_started_training_is_pending_and_submitted(trainings: Trainings, jobs: FakeJobs) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    assert run.state is TrainingState.PENDING
+    assert jobs.requests == {run.id: REQUEST}
+    assert await trainings.run(run.id) == run
+
+
+async def test_same_request_while_one_runs_answers_it(
+    trainings: Trainings, jobs: FakeJobs, ledger: TrainingLedger
+) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.known[run.id] = "RUNNING"
+    running = ledger.update(run.id, state=TrainingState.RUNNING, step=30)
+    assert await trainings.start(REQUEST) == running
+    other = await trainings.start(replace(REQUEST, seed=2))
+    await trainings.submitted()
+    assert set(jobs.requests) == {run.id, other.id}
+
+
+async def test_same_request_after_the_end_starts_anew(jobs: FakeJobs, ledger: TrainingLedger) -> None:
+    first = await Trainings(ledger, jobs, clock).start(REQUEST)
+    ledger.update(first.id, state=TrainingState.SUCCEEDED)
+    second = await Trainings(ledger, jobs, lambda: NOW + timedelta(hours=1)).start(REQUEST)
+    assert second.id != first.id
+
+
+async def test_job_that_cannot_be_submitted_fails_with_the_reason(trainings: Trainings, jobs: FakeJobs) -> None:
+    jobs.away = True
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.away = False
+    failed = await trainings.run(run.id)
+    assert failed.state is TrainingState.FAILED
+    assert "could not be submitted: ConnectionError" in failed.error
+
+
+async def test_submission_is_repeated_until_the_cluster_takes_it(ledger: TrainingLedger) -> None:
+    class Starting(FakeJobs):
+        tries = 0
+
+        async def submit(self, run_id: str, request: TrainingRequest) -> None:
+            self.tries += 1
+            if self.tries < 3:
+                raise RuntimeError("no agent yet")
+            await super().submit(run_id, request)
+
+    jobs = Starting()
+    trainings = Trainings(ledger, jobs, clock, pause_s=0)
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    assert set(jobs.requests) == {run.id}
+
+
+async def test_run_stopped_before_its_job_was_taken_is_never_submitted(ledger: TrainingLedger) -> None:
+    jobs = FakeJobs()
+    trainings = Trainings(ledger, jobs, clock, pause_s=0)
+    run = await trainings.start(REQUEST)
+    jobs.known.clear()
+    ledger.update(run.id, state=TrainingState.STOPPED)
+    await trainings.submitted()
+    assert jobs.requests == {}
+
+
+async def test_records_are_told_while_the_jobs_api_is_away(trainings: Trainings, jobs: FakeJobs) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.away = True
+    assert await trainings.runs() == (run,)
+
+
+async def test_stopped_training_says_so(trainings: Trainings, jobs: FakeJobs) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    stopped = await trainings.stop(run.id)
+    assert stopped.state is TrainingState.STOPPED
+    jobs.known.clear()
+    assert (await trainings.run(run.id)).state is TrainingState.STOPPED
+
+
+async def test_finished_training_cannot_be_stopped(
+    trainings: Trainings, jobs: FakeJobs, ledger: TrainingLedger
+) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    done = ledger.update(run.id, state=TrainingState.SUCCEEDED)
+    jobs.known[run.id] = "SUCCEEDED"
+    assert await trainings.stop(run.id) == done
+    assert jobs.known[run.id] == "SUCCEEDED"
+
+
+async def test_log_goes_on_where_the_reader_stopped(trainings: Trainings, jobs: FakeJobs) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.logs[run.id] = "step 25\n"
+    text, offset = await trainings.log(run.id, 0)
+    jobs.logs[run.id] += "step 50\n"
+    assert (text, await trainings.log(run.id, offset)) == ("step 25\n", ("step 50\n", 16))
+
+
+async def test_unknown_run_is_told(trainings: Trainings) -> None:
+    with pytest.raises(UnknownTraining):
+        await trainings.log("nothing", 0)
+
+
+@pytest.mark.parametrize(
+    ("job_state", "expected"),
+    [
+        ("PENDING", TrainingState.RUNNING),
+        ("RUNNING", TrainingState.RUNNING),
+        ("FAILED", TrainingState.FAILED),
+        ("SUCCEEDED", TrainingState.FAILED),
+        ("STOPPED", TrainingState.STOPPED),
+        (None, TrainingState.RUNNING),
+    ],
+)
+def test_run_that_never_said_how_it_ended_follows_its_job(job_state: str | None, expected: TrainingState) -> None:
+    assert reconcile(RUN, job_state, NOW).state is expected
+
+
+def test_run_that_said_how_it_ended_is_believed() -> None:
+    done = replace(RUN, state=TrainingState.SUCCEEDED)
+    assert reconcile(done, "FAILED", NOW) is done
+
+
+def test_run_without_a_job_is_given_up_after_a_long_silence() -> None:
+    assert reconcile(RUN, None, NOW + LOST_AFTER) is RUN
+    lost = reconcile(RUN, None, NOW + LOST_AFTER + timedelta(seconds=1))
+    assert lost.state is TrainingState.FAILED
+    assert "no longer knows" in lost.error
+
+
+def test_every_wrong_field_of_a_request_is_named() -> None:
+    wrong = TrainingRequest(symbols=("A; rm -rf",), horizon=0, input_size=1, max_steps=0, lookback_days=0)
+    with pytest.raises(InvalidRequest) as caught:
+        check_training(wrong)
+    assert {name for name, _ in caught.value.fields} == {
+        "symbols",
+        "horizon",
+        "input_size",
+        "max_steps",
+        "lookback_days",
+    }

@@ -1,0 +1,170 @@
+"""The training job: its command line, and a whole run on a small cluster of its own."""
+
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.models import TrainingRequest, TrainingState
+from deployments.forecasting.promotion import promote
+from deployments.forecasting.registry import Registry
+from deployments.forecasting.training_command import training_command
+from deployments.market_data.models import CandleQuery, Candles, Interval, SymbolFilter, SymbolPage
+from jobs.ray_training import scaling
+from jobs.train_nhits import main, parser, request_of, submission_id
+from tests.fakes.market_data import FakeMarketData
+from tests.fakes.panels import START, wavy_tables
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.ray
+
+
+def test_the_forecasters_command_line_says_what_was_asked_for() -> None:
+    request = TrainingRequest(("BTCUSDT", "ETHUSDT"), Interval.H4, 12, 96, 50, 30, 9)
+
+    words = shlex.split(training_command("run-1", request, 0.25))
+    options = parser().parse_args(words[3:])
+
+    assert request_of(options) == request
+    assert (options.run_id, options.gpu_share, options.num_workers, options.promote) == ("run-1", 0.25, 1, True)
+
+
+def test_without_options_every_symbol_is_trained_on() -> None:
+    assert request_of(parser().parse_args([])) == TrainingRequest()
+    assert parser().parse_args(["--no-promote"]).promote is False
+
+
+def test_a_request_that_cannot_be_is_refused_naming_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--horizon", "0"])
+
+    assert "horizon must lie between 1 and 168" in capsys.readouterr().err
+
+
+def test_a_submitted_job_is_called_by_its_submission_id() -> None:
+    variable = '{"metadata": {"job_submission_id": "raysubmit_1", "job_name": "raysubmit_1"}}'
+
+    assert submission_id({"RAY_JOB_CONFIG_JSON_ENV_VAR": variable}) == "raysubmit_1"
+    assert submission_id({"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}) == ""
+    assert submission_id({}) == ""
+
+
+def test_a_share_of_a_gpu_is_asked_for_only_where_there_is_one() -> None:
+    assert scaling(2, 0.3, 1.0).resources_per_worker == {"CPU": 1.0, "GPU": 0.3}
+    for without in (scaling(2, 0.3, 0.0), scaling(2, 0.0, 1.0)):
+        assert without.resources_per_worker == {"CPU": 1.0}
+        assert not without.use_gpu
+
+
+class MarketData:
+    """The few methods of the deployment that a training job calls."""
+
+    def __init__(self) -> None:
+        self._market = FakeMarketData(wavy_tables(1_500), START + timedelta(days=365))
+
+    async def candles(self, query: CandleQuery) -> Candles:
+        return await self._market.candles(query)
+
+    async def managed_symbols(self, wanted: SymbolFilter) -> SymbolPage:
+        return await self._market.managed_symbols(wanted)
+
+
+class Forecaster:
+    """Promotes as the deployment does."""
+
+    def __init__(self, models: str) -> None:
+        self._registry = Registry(pathlib.Path(models))
+
+    async def promote(self, version: str, force: bool) -> Any:
+        return promote(self._registry, version, force, datetime.now(START.tzinfo))
+
+
+@pytest.fixture
+def cluster(tmp_path: pathlib.Path) -> Iterator[dict[str, str]]:
+    """A cluster with the two deployments; what a job's environment needs to find it."""
+    import ray
+    from ray import serve
+
+    environment = {"PYTHONPATH": str(ROOT), "CANDLECAST_HOME": str(tmp_path)}
+    context = ray.init(
+        address="local", num_cpus=4, include_dashboard=False, runtime_env={"env_vars": environment}, log_to_driver=False
+    )
+    try:
+        serve.start(http_options={"location": "NoServer"})
+        market = serve.deployment(MarketData).options(ray_actor_options={"num_cpus": 0.1})
+        forecaster = serve.deployment(Forecaster).options(ray_actor_options={"num_cpus": 0.1})
+        serve.run(_ingress().bind(market.bind(), forecaster.bind(str(tmp_path / "models"))), name="candlecast")
+        yield {**os.environ, **environment, "RAY_ADDRESS": context.address_info["gcs_address"]}
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_on_a_cluster_promotes_a_model_and_ends_its_record(
+    cluster: dict[str, str], tmp_path: pathlib.Path, workers: int
+) -> None:
+    command = ["--run-id", "run-1", "--horizon", "6", "--input-size", "48", "--max-steps", "30"]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobs.train_nhits", *command, "--num-workers", str(workers)],
+        env=cluster,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    run = TrainingLedger(tmp_path / "models").run("run-1")
+    assert (run.state, run.step, run.error) == (TrainingState.SUCCEEDED, 30, "")
+    assert run.version == Registry(tmp_path / "models").champion(Interval.H1, 6)
+    assert "step 25/30" in ended.stdout
+    assert not (tmp_path / "train" / "run-1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_asked_to_end_says_that_it_was_stopped(cluster: dict[str, str], tmp_path: pathlib.Path) -> None:
+    ledger = TrainingLedger(tmp_path / "models")
+    command = [sys.executable, "-m", "jobs.train_nhits", "--run-id", "run-1", "--input-size", "48"]
+    job = subprocess.Popen(command, env=cluster, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(lambda: (tmp_path / "models/training/run-1").exists() and ledger.run("run-1").phase == "training")
+        job.terminate()
+        status = job.wait(timeout=30)
+    finally:
+        job.kill()
+
+    assert status == 128 + signal.SIGTERM
+    assert ledger.run("run-1").state is TrainingState.STOPPED
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "the awaited state never came"
+        time.sleep(0.05)
+
+
+def _ingress() -> Any:
+    from ray import serve
+
+    @serve.deployment(ray_actor_options={"num_cpus": 0.1})
+    class Ingress:
+        def __init__(self, market: Any, forecaster: Any) -> None:
+            self._parts = (market, forecaster)
+
+    return Ingress

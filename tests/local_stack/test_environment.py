@@ -1,0 +1,43 @@
+"""The environment of a Ray head: switches of the profile, no secrets in the open."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from deployments.local_stack.environment import Profile, head_environment, profile_environment
+from deployments.local_stack.home import StackHome
+
+
+def test_the_loopback_profile_keeps_haproxy_off(tmp_path: Path) -> None:
+    switches = profile_environment(Profile.LOOPBACK, tmp_path)
+
+    assert switches["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
+    assert switches["RAY_SERVE_ENABLE_DIRECT_INGRESS"] == "0"
+
+
+def test_two_performance_stacks_share_no_haproxy_port_and_no_file(tmp_path: Path) -> None:
+    first = profile_environment(Profile.PERFORMANCE, tmp_path / "a")
+    second = profile_environment(Profile.PERFORMANCE, tmp_path / "b")
+
+    for name in ("STATS_PORT", "METRICS_PORT", "CONFIG_FILE_LOC", "SOCKET_PATH"):
+        assert first[f"RAY_SERVE_HAPROXY_{name}"] != second[f"RAY_SERVE_HAPROXY_{name}"]
+
+
+def test_a_database_password_is_handed_on_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESCALEDB_PASSWORD", "k3-J9!vLw")
+
+    environment = head_environment(StackHome(tmp_path), Profile.LOOPBACK, {})
+
+    file = Path(environment["TIMESCALEDB_PASSWORD_FILE"])
+    assert "k3-J9!vLw" not in environment.values()
+    assert file.read_text() == "k3-J9!vLw"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_ray_asks_for_a_token(tmp_path: Path) -> None:
+    environment = head_environment(StackHome(tmp_path), Profile.LOOPBACK, {"EASYINSIGHT_API_URL": "http://market"})
+
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert environment["EASYINSIGHT_API_URL"] == "http://market"
+    assert environment["CANDLECAST_HOME"] == str(tmp_path)

@@ -1,0 +1,127 @@
+"""What every catalogue promises; run on the fake and on PostgreSQL."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from deployments.common.errors import PreconditionFailed, SymbolExists, UnknownSymbol
+from deployments.market_data.models import (
+    Category,
+    Interval,
+    QuarantinedRow,
+    QueryLogEntry,
+    SymbolDraft,
+    SymbolFilter,
+    SymbolStatus,
+)
+from deployments.market_data.stores import Catalogue
+
+NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+
+
+def draft(symbol: str = "BTCUSD", *aliases: str, category: Category = Category.CRYPTO) -> SymbolDraft:
+    return SymbolDraft(symbol, category=category, price_increment=Decimal("0.00001"), aliases=aliases)
+
+
+async def test_symbol_comes_back_as_it_was_added(catalogue: Catalogue) -> None:
+    added = await catalogue.add(draft("BTCUSD", "xbt/usd"), NOW)
+    assert (added.symbol, added.aliases, added.price_increment) == ("BTCUSD", ("xbt/usd",), Decimal("0.00001"))
+    assert (added.created_at, added.updated_at) == (NOW, NOW)
+    assert await catalogue.symbols() == (added,)
+
+
+@pytest.mark.parametrize("again", [draft("BTCUSD"), draft("XBTUSD"), draft("BITCOIN", "btc-usd")])
+async def test_name_or_alias_that_is_taken_is_refused(catalogue: Catalogue, again: SymbolDraft) -> None:
+    await catalogue.add(draft("BTCUSD", "xbt/usd"), NOW)
+    with pytest.raises(SymbolExists):
+        await catalogue.add(again, NOW)
+
+
+async def test_replacing_changes_the_fields_and_the_instant(catalogue: Catalogue) -> None:
+    await catalogue.add(draft(), NOW)
+    replaced = await catalogue.replace(draft(category=Category.INDEX), LATER, NOW)
+    assert (replaced.category, replaced.created_at, replaced.updated_at) == (Category.INDEX, NOW, LATER)
+
+
+async def test_replacing_what_changed_meanwhile_is_refused(catalogue: Catalogue) -> None:
+    await catalogue.add(draft(), NOW)
+    await catalogue.replace(draft(), LATER, None)
+    with pytest.raises(PreconditionFailed):
+        await catalogue.replace(draft(), LATER, NOW)
+
+
+async def test_two_changes_at_one_instant_still_differ(catalogue: Catalogue) -> None:
+    await catalogue.add(draft(), NOW)
+    assert (await catalogue.replace(draft(), NOW, NOW)).updated_at > NOW
+
+
+async def test_unknown_symbol_can_be_neither_replaced_nor_removed(catalogue: Catalogue) -> None:
+    with pytest.raises(UnknownSymbol):
+        await catalogue.replace(draft(), NOW, None)
+    with pytest.raises(UnknownSymbol):
+        await catalogue.remove("BTCUSD")
+
+
+async def test_removed_symbol_is_gone_and_its_name_free(catalogue: Catalogue) -> None:
+    await catalogue.add(draft(), NOW)
+    await catalogue.remove("BTCUSD")
+    assert await catalogue.symbols() == ()
+    await catalogue.add(draft(), NOW)
+
+
+async def test_pages_follow_one_another_ascending(catalogue: Catalogue) -> None:
+    for name in ("ETHUSD", "BTCUSD", "AAPL", "BRK.B", "AAA"):
+        await catalogue.add(draft(name), NOW)
+    seen, cursor = [], ""
+    while True:
+        page = await catalogue.page(SymbolFilter(limit=2, cursor=cursor))
+        seen += [symbol.symbol for symbol in page.symbols]
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert seen == ["AAA", "AAPL", "BRK.B", "BTCUSD", "ETHUSD"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (SymbolFilter(category=Category.STOCK), ["AAPL"]),
+        (SymbolFilter(status=SymbolStatus.INACTIVE), []),
+        (SymbolFilter(q="usd"), ["BTCUSD"]),
+        (SymbolFilter(q="XBT"), ["BTCUSD"]),
+        (SymbolFilter(q="%"), []),
+        (SymbolFilter(q="A_P"), []),
+    ],
+)
+async def test_filters_match_names_aliases_and_kinds(
+    catalogue: Catalogue, wanted: SymbolFilter, found: list[str]
+) -> None:
+    await catalogue.add(draft("BTCUSD", "xbt/usd"), NOW)
+    await catalogue.add(draft("AAPL", category=Category.STOCK), NOW)
+    assert [symbol.symbol for symbol in (await catalogue.page(wanted)).symbols] == found
+
+
+async def test_quarantined_rows_come_back_newest_first_and_once(catalogue: Catalogue) -> None:
+    rows = [
+        QuarantinedRow(NOW + timedelta(hours=n), "high_low", "why", 1.0, 2.0, 3.0, None, math.inf) for n in range(3)
+    ]
+    for _ in range(2):
+        await catalogue.quarantine("BTCUSD", Interval.H1, rows)
+    assert await catalogue.quarantined("BTCUSD", Interval.H1) == tuple(reversed(rows))
+    assert await catalogue.quarantined("BTCUSD", Interval.D1) == ()
+
+
+async def test_query_log_is_newest_first_and_filtered(catalogue: Catalogue) -> None:
+    entries = [
+        QueryLogEntry(NOW + timedelta(seconds=n), endpoint, "GET", 200, float(n), n, f"id{n}", (("SELECT", 0.5, 1),))
+        for n, endpoint in enumerate(("/a", "/b", "/a"))
+    ]
+    await catalogue.log_queries(entries)
+    assert await catalogue.queries(10, "", 0.0, None) == tuple(reversed(entries))
+    assert await catalogue.queries(1, "", 0.0, None) == (entries[2],)
+    assert await catalogue.queries(10, "/b", 0.0, None) == (entries[1],)
+    assert await catalogue.queries(10, "", 1.5, None) == (entries[2],)
+    assert await catalogue.queries(10, "", 0.0, NOW + timedelta(seconds=1)) == (entries[2], entries[1])
