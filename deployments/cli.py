@@ -76,6 +76,7 @@ def up(
 def _detach(
     home: StackHome, console: Console, data: Path | None, port: int, profile: Profile, train: bool, config: Path
 ) -> None:
+    status.require_stopped(home)
     command = [sys.executable, "-m", "deployments.cli", "up", "--home", str(home.root), "--port", str(port)]
     command += ["--profile", profile.value, "--config", str(config.resolve())]
     command += ["--data", str(data.resolve())] if data else []

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from deployments.common.errors import CandlecastError, Unavailable
 from deployments.market_data.importing import CandleSink, ImportProgress, import_table, infer_interval, read_file
 from deployments.market_data.models import IngestReport, Interval
+from jobs import cluster
 
 APPLICATION = "candlecast"
 
@@ -38,15 +39,13 @@ def main(arguments: Sequence[str] | None = None, connect: Callable[[], CandleSin
 def market_data() -> CandleSink:
     """Return the running graph's market data; raises `Unavailable` where no graph runs on this cluster."""
     # Imported here, because a dry run needs no cluster.
-    import ray
     from ray import serve
     from ray.serve.exceptions import RayServeException
 
     from deployments.market_data.client import MarketDataClient
 
     try:
-        if not ray.is_initialized():
-            ray.init(address="auto", log_to_driver=False)
+        cluster.connect()
         return MarketDataClient(serve.get_deployment_handle("MarketData", APPLICATION))
     except (ConnectionError, RayServeException) as error:
         raise Unavailable(f"no running graph to import into: {error}") from None

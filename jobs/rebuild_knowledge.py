@@ -13,6 +13,7 @@ from typing import Protocol
 
 from deployments.common.errors import CandlecastError, Unavailable, UpstreamTimeout
 from deployments.knowledge.models import SyncState, SyncStatus
+from jobs import cluster
 
 APPLICATION = "candlecast"
 
@@ -66,15 +67,13 @@ def is_done(status: SyncStatus, before: object) -> bool:
 def knowledge() -> Rebuildable:
     """Return the running graph's knowledge; raises `Unavailable` where no graph runs on this cluster."""
     # Imported here, so that the rest runs without a cluster.
-    import ray
     from ray import serve
     from ray.serve.exceptions import RayServeException
 
     from deployments.knowledge.client import KnowledgeClient
 
     try:
-        if not ray.is_initialized():
-            ray.init(address="auto", log_to_driver=False)
+        cluster.connect()
         return KnowledgeClient(serve.get_deployment_handle("Knowledge", APPLICATION))
     except (ConnectionError, RayServeException) as error:
         raise Unavailable(f"no running graph to rebuild: {error}") from None

@@ -16,7 +16,6 @@ from functools import partial
 from types import FrameType
 
 import pyarrow as pa
-import ray
 from ray import serve
 
 from deployments.common.clock import utc_now
@@ -29,6 +28,7 @@ from deployments.forecasting.training_run import TrainingJob
 from deployments.forecasting.trainings import check_training, run_id_for
 from deployments.market_data.client import MarketDataClient
 from deployments.market_data.models import Interval
+from jobs.cluster import connect
 from jobs.ray_training import Workers
 
 APP = "candlecast"
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     home = StackSettings.read().candlecast_home.resolve()
     run_id = options.run_id or submission_id(os.environ) or run_id_for(request, utc_now())
     job = TrainingJob(run_id, request, home / "models", say)
-    ray.init(address="auto", log_to_driver=True)
+    connect(log_to_driver=True)
     signal.signal(signal.SIGTERM, partial(_stop, job))
     workers = Workers(run_id, home, options.num_workers, options.gpu_share)
     try:

@@ -5,10 +5,14 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deployments.common.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from tests.running_stack import RunningStack
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -50,3 +54,15 @@ async def database(database_server: DatabaseSettings, request: pytest.FixtureReq
     finally:
         await connection.close()
     return database_server.model_copy(update={"database": name})
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RunningStack"]:
+    """One whole Candlecast for all tests that need the real thing."""
+    from tests.running_stack import start_stack
+
+    running = start_stack(tmp_path_factory.mktemp("stack"))
+    try:
+        yield running
+    finally:
+        running.command("down")

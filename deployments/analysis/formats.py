@@ -25,7 +25,7 @@ class Format:
 
     def number(self, value: float, decimals: int, signed: bool = False) -> str:
         """Return a number with grouped thousands and a true minus sign."""
-        text = f"{value:{'+' if signed else ''},.{decimals}f}"
+        text = f"{value:{'+' if signed else ''}z,.{decimals}f}"
         if self.language is Language.DE:
             text = text.translate(_GERMAN)
         return text.replace("-", MINUS)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from deployments.analysis.findings import Findings
@@ -12,12 +12,12 @@ from deployments.common.errors import CandlecastError
 from deployments.common.telemetry import logger
 from deployments.forecasting.models import Forecast, ForecastRequest
 from deployments.knowledge.models import AnalogueQuery, Analogues, SearchAnswer, SearchQuery
-from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle, QualityReport
+from deployments.market_data.models import MAX_CANDLES, CandleQuery, Candles, Interval, LatestCandle, QualityReport
 
 log = logger(__name__)
 T = TypeVar("T")
 
-LOOKBACK_DAYS = 35.0
+LOOKBACK = timedelta(days=35)
 """Covers the window of 30 days with a long weekend before it."""
 _LOOKBACK_BARS = 240
 """Covers the longest indicator and its warm-up for long bars, market holidays included."""
@@ -88,8 +88,9 @@ class Gatherer:
 
 
 def _candle_query(request: AnalysisRequest) -> CandleQuery:
-    days = max(LOOKBACK_DAYS, _LOOKBACK_BARS * request.interval.delta.total_seconds() / 86_400)
-    return CandleQuery(request.symbol, request.interval, lookback_days=days, as_of=request.as_of)
+    # The newest bars, not a window before now: data that ended long ago are explained too, and called stale.
+    bars = min(max(LOOKBACK // request.interval.delta, _LOOKBACK_BARS), MAX_CANDLES)
+    return CandleQuery(request.symbol, request.interval, limit=bars, as_of=request.as_of)
 
 
 def _forecast_request(request: AnalysisRequest) -> ForecastRequest:

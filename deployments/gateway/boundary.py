@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from datetime import datetime
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,14 +55,9 @@ class Boundary:
             await self._serve(scope, receive, answer)
         finally:
             request_id.reset(token)
+        duration_ms = (time.perf_counter() - began) * 1000
         if scope["path"].startswith(LOGGED) and not answer.streams:
-            duration_ms = (time.perf_counter() - began) * 1000
-            state, route = scope.get("state", {}), state_route(scope)
-            self._queries.add(
-                QueryLogEntry(
-                    began_at, route, scope["method"], answer.status, duration_ms, state.get("rows", 0), identity
-                )
-            )
+            self._note(scope, began_at, duration_ms, answer.status, identity)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -70,6 +66,14 @@ class Boundary:
             response = problem_response(_presentable(error))
             if not answer.status:
                 await response(scope, receive, answer.send)
+
+    def _note(self, scope: Scope, time: datetime, duration_ms: float, status: int, identity: str) -> None:
+        """Log the request of a known caller; strangers write nothing into our database."""
+        state = scope.get("state", {})
+        if state.get("caller") is None:
+            return
+        route, rows = route_of(scope), state.get("rows", 0)
+        self._queries.add(QueryLogEntry(time, route, scope["method"], status, duration_ms, rows, identity))
 
 
 class _Answer:
@@ -93,7 +97,7 @@ class _Answer:
         await self._send(message)
 
 
-def state_route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """Return the template of the route that answered, so that logs count routes and not symbols."""
     route = scope.get("route")
     return str(getattr(route, "path", "")) or "(unknown)"

@@ -4,6 +4,9 @@ import html
 import re
 from pathlib import Path
 
+_NO_ICON = '<link rel="icon" href="data:,">'
+"""Keeps browsers from asking for an icon that these pages do not have."""
+
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:12vh auto;padding:0 1.5rem;"
     "color-scheme:light dark}"
@@ -17,7 +20,7 @@ def page(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(title)} · Candlecast</title><style>{_STYLE}</style></head>"
+        f"{_NO_ICON}<title>{html.escape(title)} · Candlecast</title><style>{_STYLE}</style></head>"
         f"<body>{body}</body></html>"
     )
 
@@ -43,7 +46,7 @@ NOT_BUILT = page(
 )
 
 SWAGGER = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Candlecast HTTP interface</title>'
+    f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_NO_ICON}<title>Candlecast HTTP interface</title>'
     '<link rel="stylesheet" href="/swagger/swagger-ui.css"></head><body><div id="swagger-ui">'
     '<noscript>The same description as JSON: <a href="/openapi.json">/openapi.json</a></noscript></div>'
     '<script src="/swagger/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>'

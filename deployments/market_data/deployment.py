@@ -11,7 +11,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.common.errors import CandlecastError
-from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, StackSettings
+from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, EasyInsightSettings, StackSettings
 from deployments.market_data.assembly import assemble, import_symbols
 from deployments.market_data.client import MarketDataClient
 from deployments.market_data.easyinsight import EasyInsightSource
@@ -118,7 +118,10 @@ class CandleFeed:
     """Carry new closed bars from EasyInsight into MarketData, supervised by the Serve controller."""
 
     async def __init__(self, easyinsight_url: str, interval_s: float) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._feed = Feed(EasyInsightSource(easyinsight_url), MarketDataClient(_LateMarketData()))
+        self._feed = Feed(
+            EasyInsightSource(easyinsight_url, EasyInsightSettings.read().timeout_s),
+            MarketDataClient(_LateMarketData()),
+        )
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self._feed.run(interval_s, self._stop))
 

@@ -1,5 +1,6 @@
 """The four contexts in memory, for tests of the gateway."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -288,11 +289,12 @@ class FakeKnowledge:
 
 
 class FakeAnalyst:
-    """An analysis in three events; `error` ends it after `fails_after` of them."""
+    """An analysis in three events; `error` ends it after `fails_after` of them, `stuck` after the first."""
 
     def __init__(self) -> None:
         self.error: CandlecastError | None = None
         self.fails_after = 0
+        self.stuck = False
         self.closed = False
 
     async def analyze(self, request: AnalysisRequest) -> Analysis:
@@ -311,6 +313,8 @@ class FakeAnalyst:
                 if self.error is not None and index == self.fails_after:
                     raise self.error
                 yield event
+                if self.stuck:
+                    await asyncio.Event().wait()
         finally:
             self.closed = True
 

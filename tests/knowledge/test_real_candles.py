@@ -20,11 +20,11 @@ END = datetime(2023, 4, 1, tzinfo=UTC)
 @pytest.fixture
 def source(shared_data: pathlib.Path) -> FakeMarketData:
     span = [("time", ">=", END - timedelta(days=90)), ("time", "<", END)]
-    rows = pq.read_table(shared_data / "crypto_1h.parquet", filters=[*span, ("symbol", "in", ["BTCUSDT", "ETHUSDT"])])
     tables = {
-        symbol: rows.filter(rows.column("symbol").to_pandas() == symbol).select(CANDLE_SCHEMA.names).cast(CANDLE_SCHEMA)
+        symbol: pq.read_table(shared_data / "crypto_1h.parquet", filters=[*span, ("symbol", "=", symbol)])
         for symbol in ("BTCUSDT", "ETHUSDT")
     }
+    tables = {symbol: rows.select(CANDLE_SCHEMA.names).cast(CANDLE_SCHEMA) for symbol, rows in tables.items()}
     return FakeMarketData(tables, END)
 
 

@@ -142,7 +142,7 @@ async def test_stop_ends_the_cycle_early_and_the_next_one_finishes_it() -> None:
     assert store.count() == 2 * (BARS + DAYS)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     deaths=st.lists(st.sampled_from([None, None, "before", "after"]), max_size=20),
     batch_size=st.integers(5, 70),

@@ -1,0 +1,95 @@
+"""The dashboard in a real browser, on the real graph."""
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running_stack import RunningStack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.ray,
+    pytest.mark.db,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+]
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def page(stack: RunningStack) -> Iterator["Page"]:
+    """A page that was logged in by a one-time link; errors of scripts and refused requests are collected on it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(stack.command("login").strip())
+        yield page
+        browser.close()
+
+
+def test_a_link_opens_the_dashboard_once(stack: RunningStack, page: "Page") -> None:
+    link = stack.command("login").strip()
+    stranger = page.context.browser.new_context()  # type: ignore[union-attr]  # a page of ours has a browser
+    first = stranger.new_page().goto(link)
+    second = page.context.browser.new_context().new_page().goto(link)  # type: ignore[union-attr]
+
+    assert first is not None
+    assert first.ok
+    assert second is not None
+    assert second.status == 401
+
+
+def test_the_page_shows_candles_and_a_forecast(page: "Page") -> None:
+    chart = page.get_by_test_id("chart")
+    chart.wait_for()
+    page.wait_for_function(
+        "Number(document.querySelector('[data-testid=chart]').dataset.forecastPoints) > 0", timeout=PATIENCE_MS
+    )
+
+    assert int(chart.get_attribute("data-candles") or 0) > 100
+    assert chart.get_attribute("data-forecast-points") == "24"
+    assert page.get_by_test_id("forecast-model").inner_text()
+
+
+def test_old_data_carry_a_banner(page: "Page") -> None:
+    banner = page.get_by_test_id("stale-banner")
+    banner.wait_for()
+
+    assert "2024" in banner.inner_text()
+
+
+def test_an_analysis_is_written_and_names_its_engine(page: "Page") -> None:
+    card = page.get_by_test_id("analysis-card")
+    card.get_by_role("button", name="Analyze").click()
+    text = page.get_by_test_id("analysis-text")
+    text.wait_for()
+    page.get_by_test_id("analysis-engine").get_by_text("template", exact=False).first.wait_for()
+
+    assert "forecast" in text.inner_text()
+
+
+def test_the_sync_is_shown(page: "Page") -> None:
+    assert page.get_by_test_id("sync-state").inner_text()
+
+
+def test_swagger_works_without_a_network(stack: RunningStack, page: "Page") -> None:
+    docs = page.context.new_page()
+    foreign: list[str] = []
+    docs.on("request", lambda request: None if request.url.startswith(stack.url) else foreign.append(request.url))
+    docs.goto(f"{stack.url}/docs")
+    docs.get_by_text("/api/v1/forecast/{symbol}", exact=True).first.wait_for()
+
+    assert [url for url in foreign if not url.startswith(("data:", "blob:"))] == []
