@@ -66,7 +66,8 @@ def up(
     if detach:
         _detach(place, console, data, port, profile, train, config)
         return
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
         Stack(StackOptions(place.root, port, profile, data, train, config), Steps(console)).run()
     except KeyboardInterrupt:

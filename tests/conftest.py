@@ -59,10 +59,11 @@ async def database(database_server: DatabaseSettings, request: pytest.FixtureReq
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RunningStack"]:
     """One whole Candlecast for all tests that need the real thing."""
-    from tests.running_stack import start_stack
+    from tests.running_stack import prepare_stack
 
-    running = start_stack(tmp_path_factory.mktemp("stack"))
+    running = prepare_stack(tmp_path_factory.mktemp("stack"))
     try:
+        running.up()
         yield running
     finally:
         running.command("down")

@@ -97,15 +97,13 @@ class RunningStack:
         return [each.pid for each in doomed]
 
 
-def start_stack(folder: Path) -> RunningStack:
-    """Write candles to a file and start a stack on them."""
+def prepare_stack(folder: Path) -> RunningStack:
+    """Write candles to a file and describe a stack on them; `up` starts it."""
     candles = random_candles()
     data = folder / "candles.parquet"
     pq.write_table(candles, data)
     (port,) = free_ports(1)
-    stack = RunningStack(folder / "home", port, candles, data)
-    stack.up()
-    return stack
+    return RunningStack(folder / "home", port, candles, data)
 
 
 def random_candles() -> pa.Table:

@@ -14,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 from deployments.common.errors import Forbidden, RateLimited, Unauthenticated
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.limits import RateLimiter
-from deployments.gateway.login import COOKIE, Sessions
+from deployments.gateway.login import Sessions
 from deployments.gateway.models import Caller, CallerKind, Scope
 
 GUARDED = "/api/"
@@ -48,7 +48,7 @@ class Access:
         if key is not None:
             record = self._keys.verify(key)
             return None if record is None else Caller(f"key {record.name}", frozenset(record.scopes))
-        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._sessions.cookie_name)
         return self._sessions.read(cookie) if cookie else None
 
     def _admit(self, caller: Caller | None) -> None:

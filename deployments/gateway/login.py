@@ -15,7 +15,6 @@ from deployments.common.clock import Clock, utc_now
 from deployments.gateway.keys import digest_of, private_folder, write_private
 from deployments.gateway.models import Caller, CallerKind, Scope, scopes_from
 
-COOKIE = "candlecast_session"
 DEFAULT_SCOPES = (Scope.OPERATE,)
 
 
@@ -69,6 +68,8 @@ class Sessions:
     def __init__(self, directory: Path, clock: Clock = utc_now) -> None:
         self._secret = _shared_secret(directory)
         self._clock = clock
+        # Cookies know no ports: two stacks on one host would overwrite each other's.
+        self.cookie_name = f"candlecast_session_{hashlib.sha256(self._secret).hexdigest()[:8]}"
 
     def issue(self, scopes: Iterable[Scope], lasts_s: float) -> str:
         """Return the value of a new session cookie."""

@@ -10,7 +10,6 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from deployments.common.errors import UnknownRoute
 from deployments.gateway.answers import LoginLinkAnswer, json_answer
 from deployments.gateway.bodies import LoginLinkBody
-from deployments.gateway.login import COOKIE
 from deployments.gateway.models import Scope
 from deployments.gateway.pages import (
     LINK_SPENT,
@@ -87,7 +86,7 @@ async def login(
     lasts_s = parts.settings.session_s
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
-        COOKIE,
+        parts.sessions.cookie_name,
         parts.sessions.issue(scopes, lasts_s),
         max_age=int(lasts_s),
         httponly=True,
@@ -98,10 +97,10 @@ async def login(
 
 
 @pages.post("/logout")
-async def logout() -> Response:
+async def logout(parts: PartsGiven) -> Response:
     """Forget the session in this browser."""
     answer = Response(status_code=204)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    answer.delete_cookie(parts.sessions.cookie_name, httponly=True, samesite="strict")
     return answer
 
 

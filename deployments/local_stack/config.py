@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from deployments.common.settings import StackSettings
 from deployments.local_stack.errors import StackError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def stack_config(path: Path, host: str, port: int, home: Path) -> dict[str, Any]:
     """Return the configuration for a stack on this machine: its own address and home."""
     config = read_config(path)
+    config["logging_config"] = {**config.get("logging_config", {}), "log_level": StackSettings.read().log_level}
     config["http_options"] = {**config.get("http_options", {}), "host": host, "port": port}
     for application in config["applications"]:
         application["args"] = {**application.get("args", {}), "home": str(home)}

@@ -45,9 +45,20 @@ def profile_environment(profile: Profile, runtime: Path) -> dict[str, str]:
     }
 
 
+def foreign_cluster() -> str:
+    """Return the address of a cluster of the user's that `RAY_ADDRESS` names, empty where a stack has its own.
+
+    A shell that took over `candlecast env` names the stack's own cluster, which may have ended since.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    return "" if address == os.environ.get("CANDLECAST_RAY_ADDRESS", "") else address
+
+
 def ray_client_environment(home: StackHome) -> dict[str, str]:
-    """Return what a process needs to be let in by the stack's Ray head."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file)}
+    """Return what a process needs to be let in by the Ray head."""
+    own = str(home.ray_token_file)
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH", own) if foreign_cluster() else own
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": path}
 
 
 def head_environment(home: StackHome, profile: Profile, services: dict[str, str]) -> dict[str, str]:
@@ -68,6 +79,10 @@ def head_environment(home: StackHome, profile: Profile, services: dict[str, str]
         # Ray would run all its workers at niceness 15; here each part chooses for itself, serving first.
         "RAY_worker_niceness": "0",
     }
+    if profile is Profile.PERFORMANCE:
+        environment["CANDLECAST_PUBLIC"] = "true"  # HAProxy listens on all interfaces
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        environment.pop(name, None)  # they would lead the head's own processes elsewhere
     password = environment.pop("TIMESCALEDB_PASSWORD", "")
     if password:
         file = home.root / "timescaledb_password"

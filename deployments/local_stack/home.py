@@ -43,7 +43,8 @@ class StackHome:
         self.root = root.expanduser().resolve()
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.logs = self.root / "logs"
-        self.logs.mkdir(exist_ok=True)
+        self.logs.mkdir(exist_ok=True, mode=0o700)
+        self.logs.chmod(0o700)
         self.auth = self.root / "auth"
         self.postgres = self.root / "postgres"
         self.admin_key_file = self.root / "admin.key"

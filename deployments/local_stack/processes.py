@@ -10,6 +10,9 @@ import psutil
 
 from deployments.local_stack.home import OwnedProcess
 
+CLOCK_STEP_S = 30.0
+"""Creation times are told by the wall clock, which may be stepped while a stack runs."""
+
 _started: dict[int, subprocess.Popen[bytes]] = {}
 """Our own children, so that each is reaped when it is ended."""
 
@@ -38,7 +41,8 @@ def is_alive(process: OwnedProcess) -> bool:
     """Return whether the process itself still runs; a zombie does not."""
     try:
         found = psutil.Process(process.pid)
-        return found.create_time() == process.started and found.status() != psutil.STATUS_ZOMBIE
+        same = abs(found.create_time() - process.started) < CLOCK_STEP_S
+        return same and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -67,7 +71,7 @@ def _in_session(candidate: psutil.Process, process: OwnedProcess) -> bool:
             return False
     except (ProcessLookupError, PermissionError):
         return False
-    return bool(candidate.info["create_time"] >= process.started)
+    return bool(candidate.info["create_time"] > process.started - CLOCK_STEP_S)
 
 
 def end(process: OwnedProcess, grace_s: float) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
@@ -28,15 +27,20 @@ class Steps:
     def __init__(self, console: Console) -> None:
         self._console = console
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person sees this, and not a log."""
+        return self._console.is_terminal
+
     @contextmanager
     def step(self, name: str, detail: str = "") -> Iterator[Step]:
         """Show a step while its work runs, and how it ended."""
         progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<11}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
+            BarColumn(bar_width=20),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
             console=self._console,
         )
         with progress:
@@ -54,11 +58,11 @@ class Steps:
         self._console.print(text)
 
     def ready(self, url: str, link: str) -> None:
-        """Say where the dashboard is and how to log in once."""
-        lines = [
-            f"Dashboard  [link={link}]{link}[/link]",
-            "           (opens once; `candlecast login` makes another)",
-            f"API        {url}/docs",
-            'Shell      eval "$(candlecast env)"',
-        ]
-        self._console.print(Panel("\n".join(lines), title="Candlecast is up", expand=False), soft_wrap=True)
+        """Say where the dashboard is and, unless `link` is empty, how to log in once."""
+        # Bare lines: a frame or a fold would break the address that people copy.
+        self._console.print(f"\n[bold]Candlecast is up[/bold] at {url}\n", soft_wrap=True)
+        if link:
+            self._console.print(f"  {link}  (opens the dashboard once)\n", soft_wrap=True, highlight=False)
+        self._console.print("  candlecast login          another link")
+        self._console.print('  eval "$(candlecast env)"  a shell for curl, ray job submit and Python')
+        self._console.print(f"  {url}/docs  the API\n", soft_wrap=True)

@@ -1,7 +1,6 @@
 """The Ray head of a stack: starting it, deploying the graph on it, and talking to the graph by handle."""
 
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -25,16 +24,20 @@ END_GRACE_S = 15.0
 class RayHead:
     """A Ray head with token authentication, its dashboard on loopback, all its ports its own."""
 
-    def __init__(self, home: StackHome, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, home: StackHome, environment: Mapping[str, str], remember: Callable[[OwnedProcess], None]
+    ) -> None:
         self._home = home
+        self._remember = remember
         self._environment = environment
-        self._token = home.secret(home.ray_token_file)
+        token_file = Path(environment["RAY_AUTH_TOKEN_PATH"])
+        self._token = home.secret(token_file)
         self.process: OwnedProcess | None = None
         self.dashboard_url = ""
         self.address = ""
 
-    def start(self) -> OwnedProcess:
-        """Start the head and return it once its dashboard answers; raises `StackError` with the end of its log."""
+    def start(self) -> None:
+        """Start the head and return once its dashboard answers; raises `StackError` with the end of its log."""
         gcs, dashboard, agent, agent_grpc, runtime_env, metrics, client = free_ports(7)
         self.dashboard_url = f"http://127.0.0.1:{dashboard}"
         log = self._home.logs / "ray_head.log"
@@ -48,8 +51,8 @@ class RayHead:
         # The graph's own shares leave too little of one core for a training worker.
         command += [f"--num-cpus={max(2, os.cpu_count() or 1)}"]
         self.process = processes.start("ray", command, self._environment, log)
+        self._remember(self.process)
         self.address = f"{self._await_node(log)}:{gcs}"
-        return self.process
 
     def attach(self, address: str) -> None:
         """Use a cluster that already runs, at `address`; its dashboard is the one `RAY_API_SERVER_ADDRESS` names."""
@@ -59,6 +62,9 @@ class RayHead:
                 "RAY_ADDRESS is set: set RAY_API_SERVER_ADDRESS too, the address of that cluster's dashboard"
             )
         self.address, self.dashboard_url = address, dashboard.rstrip("/")
+        others = sorted(set(self._applications()) - {APPLICATION})
+        if others:
+            raise StackError(f"that cluster serves {', '.join(others)}: use `serve deploy`, which this would replace")
 
     def _await_node(self, log: Path) -> str:
         """Return the address under which the head has registered itself.
@@ -86,14 +92,24 @@ class RayHead:
         """Hand the graph's configuration to Serve, as `serve deploy` does."""
         headers = {"Authorization": f"Bearer {self._token}"}
         url = f"{self.dashboard_url}/api/serve/applications/"
-        answer = httpx.put(url, json=dict(config), headers=headers, timeout=60.0)
+        try:
+            answer = httpx.put(url, json=dict(config), headers=headers, timeout=60.0)
+        except httpx.HTTPError as error:
+            raise StackError(f"the Ray dashboard at {self.dashboard_url} does not answer: {error}") from error
         if answer.status_code != httpx.codes.OK:
             raise StackError(f"Serve refused the graph: {answer.text[:2000]}")
 
     def application(self) -> dict[str, Any]:
         """Return Serve's own view of the application: `status`, `message`, `deployments`."""
-        details = self._get("/api/serve/applications/").json()
-        found: dict[str, Any] = details.get("applications", {}).get(APPLICATION, {})
+        found: dict[str, Any] = self._applications().get(APPLICATION, {})
+        return found
+
+    def _applications(self) -> dict[str, Any]:
+        """Return all applications on the cluster; none while a busy head does not answer in time."""
+        try:
+            found: dict[str, Any] = self._get("/api/serve/applications/").json().get("applications", {})
+        except (httpx.HTTPError, ValueError):
+            return {}
         return found
 
     def await_application(self, on_progress: Callable[[int, int], None]) -> None:
@@ -119,6 +135,8 @@ class RayHead:
         if not self.dashboard_url:
             return
         headers = {"Authorization": f"Bearer {self._token}"}
+        if set(self._applications()) - {APPLICATION}:
+            return  # Deleting ends Serve as a whole, and others have come to use it.
         # A head that no longer answers is ended all the same.
         with contextlib.suppress(httpx.HTTPError):
             httpx.delete(f"{self.dashboard_url}/api/serve/applications/", headers=headers, timeout=END_GRACE_S)
@@ -129,9 +147,9 @@ class RayHead:
 def connect(address: str, environment: Mapping[str, str]) -> None:
     """Make this process a driver of the cluster at `address`, with Serve's switches set as that cluster has them."""
     os.environ.update({name: value for name, value in environment.items() if name.startswith("RAY_")})
+    os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"  # Serve's own log lines would stand between the steps
     import ray
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 
 

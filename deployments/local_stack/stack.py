@@ -3,10 +3,12 @@
 import contextlib
 import fcntl
 import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deployments.common.errors import NotFound
 from deployments.gateway.keys import KeyRing
@@ -14,7 +16,7 @@ from deployments.gateway.models import Scope
 from deployments.local_stack import processes
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.config import SERVE_CONFIG, stack_config
-from deployments.local_stack.environment import Profile, head_environment, ray_client_environment
+from deployments.local_stack.environment import Profile, foreign_cluster, head_environment, ray_client_environment
 from deployments.local_stack.errors import StackError
 from deployments.local_stack.history import History
 from deployments.local_stack.home import OwnedProcess, StackHome, StackState
@@ -28,6 +30,17 @@ from deployments.local_stack.training import train_first_model
 API_TIMEOUT_S = 60.0
 WATCH_S = 1.0
 ADMIN_KEY_NAME = "stack"
+INHERITED = (
+    "TIMESCALEDB_",
+    "APP_DATABASE_",
+    "EASYINSIGHT_",
+    "OLLAMA_",
+    "RAG_SYNC_",
+    "CANDLECAST_",
+    "EMBEDDING_",
+    "HF_",
+)
+"""Variables that replicas on somebody else's cluster are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,7 @@ class Stack:
         self._home = StackHome(options.home)
         self._postgres: EmbeddedPostgres | None = None
         self._head: RayHead | None = None
+        self._environment: dict[str, str] = {}
         self._url = f"http://127.0.0.1:{options.port}"
 
     def run(self) -> None:
@@ -81,13 +95,14 @@ class Stack:
             history.bring_in(market.url, self._steps)
         finally:
             disconnect()
-        # The sync's own first cycle found an empty database; the next would come minutes later.
-        api.post("/api/v1/sync/trigger")
+        market.remember(self._home)
         self._home.change_state(phase="training")
+        self._without_fail(lambda: trigger_sync(api))
         if self._options.train:
-            train_first_model(api, market.interval, self._steps)
+            self._without_fail(lambda: train_first_model(api, market.interval, self._steps))
         self._home.change_state(phase="running")
-        self._steps.ready(self._url, api.login_link())
+        # Who reads a log later shall find no key in it; `up --detach` and `login` make links of their own.
+        self._steps.ready(self._url, api.login_link() if self._steps.is_watched else "")
 
     def _start_database(self) -> dict[str, str]:
         if os.environ.get("TIMESCALEDB_HOST"):
@@ -100,20 +115,19 @@ class Stack:
         if market.kind is not MarketKind.DEMO:
             return {"EASYINSIGHT_API_URL": market.url}
         with self._steps.step("Market", "demo, seeded"):
-            process, url = start_demo_market(self._home)
-            self._remember(process)
-            market.url = url
-            return {"EASYINSIGHT_API_URL": url}
+            market.url = start_demo_market(self._home, self._remember)
+            return {"EASYINSIGHT_API_URL": market.url}
 
     def _start_ray(self, services: dict[str, str]) -> RayHead:
         environment = head_environment(self._home, self._options.profile, services)
+        self._environment = environment
         with self._steps.step("Ray", "head with token authentication"):
-            head = RayHead(self._home, environment)
+            head = RayHead(self._home, environment, self._remember)
             self._head = head
-            if not os.environ.get("RAY_ADDRESS"):
-                self._remember(head.start())
+            if foreign_cluster():
+                head.attach(foreign_cluster())
             else:
-                head.attach(os.environ["RAY_ADDRESS"])
+                head.start()
         self._home.ray_address_file.write_text(head.address, encoding="utf-8")
         switches = {name: value for name, value in environment.items() if name.startswith("RAY_SERVE_")}
         self._home.change_state(
@@ -127,16 +141,33 @@ class Stack:
     def _deploy(self, head: RayHead) -> StackApi:
         admin_key = ensure_admin_key(self._home)
         with self._steps.step("Graph", "five deployments") as step:
-            head.deploy(stack_config(self._options.config, "127.0.0.1", self._options.port, self._home.root))
+            head.deploy(self._config(head))
             head.await_application(step.update)
             api = StackApi(self._url, admin_key)
             api.await_alive(API_TIMEOUT_S)
         return api
 
+    def _config(self, head: RayHead) -> dict[str, Any]:
+        """Return the graph's configuration; replicas on a cluster of the user's learn here what ours inherit."""
+        config = stack_config(self._options.config, "127.0.0.1", self._options.port, self._home.root)
+        if head.process is None:
+            names = [name for name in self._environment if name.startswith(INHERITED)]
+            variables = {name: self._environment[name] for name in names}
+            for application in config["applications"]:
+                application["runtime_env"] = {"env_vars": variables}
+        return config
+
     def _remember(self, process: OwnedProcess) -> None:
         state = self._home.read_state()
         known = state.processes if state else ()
         self._home.change_state(processes=(*known, process))
+
+    def _without_fail(self, work: Callable[[], None]) -> None:
+        """Do what a stack can live without; a failure is said and costs nothing else."""
+        try:
+            work()
+        except StackError as error:
+            self._steps.note(f"[yellow]{error}")
 
     def _watch(self) -> None:
         while True:
@@ -151,17 +182,24 @@ class Stack:
         self._home.change_state(phase=phase, error=str(error) if isinstance(error, Exception) else "")
 
     def _stop(self) -> None:
+        """End everything, one thing after the other, whatever the one before it did."""
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C would leave half of it running
         state = self._home.read_state()
-        failed = state is not None and state.phase == "failed"
-        with self._steps.step("Stopping", "graph, Ray, database"):
-            if self._head is not None:
-                self._head.stop()
-            for process in reversed(state.processes if state else ()):
-                processes.end(process, grace_s=5)
+        with self._steps.step("Stopping", "graph, Ray, database"), contextlib.ExitStack() as endings:
             if self._postgres is not None:
-                self._postgres.stop()
-        if not failed:
+                endings.callback(self._postgres.stop)
+            for process in state.processes if state else ():
+                endings.callback(processes.end, process, 5)
+            if self._head is not None:
+                endings.callback(self._head.stop)
+        if state is None or state.phase != "failed":
             self._home.clear_state()
+
+
+def trigger_sync(api: StackApi) -> None:
+    """Start a sync cycle: the sync's own first one found an empty database, and the next comes minutes later."""
+    api.post("/api/v1/sync/trigger")
 
 
 def ensure_admin_key(home: StackHome) -> str:

@@ -64,6 +64,7 @@ def shell_exports(home: StackHome) -> str:
     exports = {
         **state.environment,
         "RAY_ADDRESS": state.ray_address,
+        "CANDLECAST_RAY_ADDRESS": state.ray_address,
         "RAY_API_SERVER_ADDRESS": state.ray_dashboard_url,
         "CANDLECAST_HOME": str(home.root),
         "CANDLECAST_URL": state.url,

@@ -32,7 +32,11 @@ def await_run(api: StackApi, run_id: str, step: Step) -> dict[str, Any]:
     """Follow a training run to its end and return it."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        run: dict[str, Any] = api.get(f"/api/v1/training/{run_id}")
+        try:
+            run: dict[str, Any] = api.get(f"/api/v1/training/{run_id}")
+        except StackError:
+            time.sleep(POLL_S)  # a machine busy with training may answer late
+            continue
         step.update(run["step"], run["max_steps"], describe(run))
         if run["state"] in _ENDED:
             return run

@@ -41,7 +41,8 @@ async def assemble(
 
 def refuse_weak_password(stack: StackSettings, database: DatabaseSettings) -> None:
     """Raise `InvalidRequest` where a stack that others reach has a password that everybody tries first."""
-    if stack.candlecast_public and database.has_weak_password:
+    # A unix socket is guarded by its folder, and the embedded server listens nowhere else.
+    if stack.candlecast_public and database.has_weak_password and not database.host.startswith("/"):
         reason = "is empty or well known, and CANDLECAST_PUBLIC is on"
         raise InvalidRequest(f"TIMESCALEDB_PASSWORD {reason}", (("TIMESCALEDB_PASSWORD", reason),))
 

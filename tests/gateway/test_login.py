@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from deployments.gateway.login import COOKIE, LoginLinks, Sessions
+from deployments.gateway.login import LoginLinks, Sessions
 from deployments.gateway.models import CallerKind, Scope
 from tests.fakes.gateway import NOW
 
@@ -141,5 +141,11 @@ async def test_signing_out_ends_the_session_in_this_browser(app: FastAPI, anyone
     await sign_in(app, anyone)
     assert (await anyone.post("/logout")).status_code == 403
     assert (await anyone.post("/logout", headers=ORIGIN)).status_code == 204
-    assert anyone.cookies.get(COOKIE) is None
+    assert not list(anyone.cookies)
     assert (await anyone.get("/api/v1/models")).status_code == 401
+
+
+def test_two_stacks_on_one_host_have_cookies_of_their_own(tmp_path: Path) -> None:
+    first, again, second = Sessions(tmp_path / "a"), Sessions(tmp_path / "a"), Sessions(tmp_path / "b")
+
+    assert first.cookie_name == again.cookie_name != second.cookie_name

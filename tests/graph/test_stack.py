@@ -49,6 +49,12 @@ def sync_is_idle(api: httpx.Client) -> bool:
     return bool(status["passages"] and not status["busy"])
 
 
+def hits_of(api: httpx.Client, symbol: str) -> list[dict[str, Any]]:
+    answer = api.get("/api/v1/knowledge/search", params={"q": "a strong rise", "symbol": symbol}).json()
+    found: list[dict[str, Any]] = answer["hits"]
+    return found
+
+
 def test_five_deployments_are_healthy(stack: RunningStack) -> None:
     status = stack.status()
 
@@ -98,7 +104,8 @@ def test_every_symbol_has_a_forecast_a_search_and_an_analysis(api: httpx.Client)
     until(lambda: sync_is_idle(api), 120, "a whole sync cycle")
     for symbol in SYMBOLS:
         forecast = api.get(f"/api/v1/forecast/{symbol}").json()
-        hits = api.get("/api/v1/knowledge/search", params={"q": "a strong rise", "symbol": symbol}).json()["hits"]
+        until(lambda symbol=symbol: bool(hits_of(api, symbol)), 30, "a replica's look at the new table")  # type: ignore[misc]
+        hits = hits_of(api, symbol)
         analysis = api.post("/api/v1/analyze", json={"symbol": symbol}).json()
 
         assert len(forecast["points"]) == 24

@@ -57,7 +57,7 @@ def test_orphans_of_a_killed_leader_are_found_by_their_session(tmp_path: Path) -
 def test_a_process_with_a_reused_id_is_not_ours() -> None:
     bystander = subprocess.Popen([sys.executable, "-c", SLEEPER], start_new_session=True)
     try:
-        earlier = OwnedProcess("gone", bystander.pid, psutil.Process(bystander.pid).create_time() + 60)
+        earlier = OwnedProcess("gone", bystander.pid, psutil.Process(bystander.pid).create_time() + 600)
 
         processes.end(earlier, grace_s=1)
 

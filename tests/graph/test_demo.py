@@ -1,0 +1,68 @@
+"""What a newcomer runs: the demo market in the foreground, a first model, and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from deployments.local_stack.home import StackHome
+from deployments.local_stack.ports import free_ports
+from tests.running_stack import ROOT, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    down = [sys.executable, "-m", "deployments.cli", "down", "--home", str(tmp_path)]
+    subprocess.run(down, cwd=ROOT, check=True, capture_output=True)
+
+
+def processes_of(home: Path) -> list[str]:
+    runtime = str(StackHome(home).runtime)
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if (str(home) in line or runtime in line) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(line)
+    return found
+
+
+def test_the_default_run_forecasts_by_nhits_and_ctrl_c_leaves_nothing(home: Path) -> None:
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "deployments.cli", "up", "--home", str(home), "--port", str(port)]
+    environment = os.environ | {"RAG_SYNC_LOOKBACK_DAYS": "2"}
+    with (home / "output").open("wb") as output:
+        keeper = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+    def is_up() -> bool:
+        assert keeper.poll() is None, (home / "output").read_text()
+        return "Candlecast is up" in (home / "output").read_text()
+
+    until(is_up, 400, "the first model")
+    key = (home / "admin.key").read_text()
+    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=60.0) as api:
+        forecasts = api.get("/api/v1/forecast/batch", params={"symbols": "BTCUSD,EURUSD,AAPL"}).json()["results"]
+        candles = api.get("/api/v1/data/BTCUSD", params={"lookback_days": 30}).json()
+        health = api.get("/api/v1/health").json()
+    assert {each["model"]["name"] for each in forecasts.values()} == {"nhits"}, json.dumps(forecasts)[:2000]
+    assert candles["count"] > 700
+    assert candles["stale"] is False
+    assert health["status"] == "healthy"
+    assert len(processes_of(home)) > 3
+
+    keeper.send_signal(signal.SIGINT)
+    assert keeper.wait(timeout=90) == 0
+
+    assert processes_of(home) == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/livez")
