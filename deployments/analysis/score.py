@@ -1,5 +1,6 @@
 """Score an analysis against what happened, once its horizon has passed."""
 
+import math
 from datetime import datetime
 
 from deployments.analysis.models import Analysis, FactSheet
@@ -15,7 +16,7 @@ def outcome_query(analysis: Analysis, now: datetime) -> CandleQuery | None:
 
 
 def score(analysis: Analysis, candles: Candles) -> dict[str, float] | None:
-    """Compare forecast and outcome: `direction_hit` and `inside_80` are 0 or 1, `realised_change_percent` a percentage.
+    """Compare forecast and outcome: `direction_hit` and `inside_80` are 0 or 1, the change a percentage.
 
     Returns None where the bar that the forecast ended with is not among the candles.
     """
@@ -24,10 +25,9 @@ def score(analysis: Analysis, candles: Candles) -> dict[str, float] | None:
     last, median = sheet.number("price.last"), sheet.number("forecast.end.median")
     if realised is None or last is None or median is None:
         return None
-    found = {
-        "realised_change_percent": 100.0 * (realised / last - 1.0),
-        "direction_hit": float((realised - last) * (median - last) > 0),
-    }
+    found = {"realised_change_percent": 100.0 * (realised / last - 1.0)}
+    if not math.isclose(median, last, rel_tol=1e-9):  # the baseline's median is the last close: it names no direction
+        found["direction_hit"] = float((realised - last) * (median - last) > 0)
     lower, upper = sheet.number("forecast.end.lower.80"), sheet.number("forecast.end.upper.80")
     if lower is not None and upper is not None:
         found["inside_80"] = float(lower <= realised <= upper)

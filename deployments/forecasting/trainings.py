@@ -23,7 +23,8 @@ SUBMIT_PAUSE_S = 5.0
 LOST_AFTER = timedelta(minutes=10)
 """Silence after which a run without a job is given up; a job reports every few seconds once it trains."""
 
-_LIMITS = {"horizon": (1, 168), "input_size": (24, 2_000), "max_steps": (1, 100_000)}
+# A window longer than the history that is kept per forecast (`recipe.HISTORY_BARS`) could not be filled.
+_LIMITS = {"horizon": (1, 168), "input_size": (24, 512), "max_steps": (1, 100_000)}
 
 
 class JobRunner(Protocol):

@@ -52,7 +52,7 @@ class TrainingBody(Body):
     symbols: Annotated[tuple[Symbol, ...], Field(max_length=500)] = ()
     interval: Interval = Interval.H1
     horizon: Annotated[int, Field(ge=1, le=168)] = 24
-    input_size: Annotated[int, Field(ge=8, le=2_000)] = 168
+    input_size: Annotated[int, Field(ge=24, le=512)] = 168
     max_steps: Annotated[int, Field(ge=1, le=100_000)] = 400
     lookback_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1

@@ -61,6 +61,7 @@ def find_analogues(candles: Candles, query: AnalogueQuery) -> Analogues:
         matches=tuple(_match(candles.symbol, times, closes, start, distances[start], query) for start in starts),
         conditional=distribution(after_matches),
         unconditional=distribution(returns),
+        stale=candles.stale,
     )
 
 

@@ -58,7 +58,7 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """`indexed_until` is the sync's watermark and `stale` says that it lags the clock by more than two cycles."""
+    """`indexed_until` is the watermark; `stale` says that it lags by two cycles or that data behind a hit ended."""
 
     hits: tuple[SearchHit, ...]
     passages: int
@@ -111,6 +111,7 @@ class Analogues:
     matches: tuple[Analogue, ...]
     conditional: ReturnDistribution
     unconditional: ReturnDistribution
+    stale: bool = False
 
 
 class SyncState(StrEnum):

@@ -21,7 +21,8 @@ from deployments.knowledge.models import (
 from deployments.knowledge.question import read_question
 from deployments.knowledge.store import TableChange
 from deployments.knowledge.sync import Encoder
-from deployments.market_data.models import CandleQuery, Candles
+from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle
+from deployments.market_data.symbols import canonical
 
 log = logger(__name__)
 
@@ -31,12 +32,15 @@ FOLLOW_EVERY_S = 1.0
 """How often at most the table is asked for a newer version, and the sync for its status."""
 
 STALE_CYCLES = 2
+ENDED_KEPT_S = 30.0
 
 
 class CandleSource(Protocol):
     """What analogues ask of market data."""
 
     async def candles(self, query: CandleQuery) -> Candles: ...
+
+    async def latest(self, symbol: str, interval: Interval) -> LatestCandle: ...
 
 
 class PassageReader(Protocol):
@@ -78,6 +82,7 @@ class KnowledgeService:
         self._following = asyncio.Lock()
         self._followed_s = -FOLLOW_EVERY_S
         self._status: SyncStatus | None = None
+        self._ended: dict[tuple[str, Interval], tuple[float, bool]] = {}
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Return the passages nearest to a question; its dates, levels and symbols filter. Raises `InvalidRequest`."""
@@ -88,7 +93,24 @@ class KnowledgeService:
         hits = await asyncio.to_thread(self._index.search, vectors[0], query.k, where)
         status = self._status
         indexed_until = status.watermark if status is not None else self._index.newest()
-        return SearchAnswer(hits, self._index.size, indexed_until, _is_stale(status))
+        stale = _is_stale(status) or await self._has_ended({(hit.symbol, hit.interval) for hit in hits})
+        return SearchAnswer(hits, self._index.size, indexed_until, stale)
+
+    async def _has_ended(self, series: set[tuple[str, Interval]]) -> bool:
+        """Return whether the data behind any of these series have stopped; an unknown answer counts as yes."""
+        return any([await self._series_ended(*each) for each in series])
+
+    async def _series_ended(self, symbol: str, interval: Interval) -> bool:
+        seen_s, ended = self._ended.get((symbol, interval), (-ENDED_KEPT_S, True))
+        if self._monotonic_s() - seen_s < ENDED_KEPT_S:
+            return ended
+        try:
+            ended = (await self._market_data.latest(symbol, interval)).stale
+        except CandlecastError as error:
+            log.warning("freshness of the data unknown", symbol=symbol, reason=str(error))
+            return True
+        self._ended[symbol, interval] = (self._monotonic_s(), ended)
+        return ended
 
     async def analogues(self, query: AnalogueQuery) -> Analogues:
         """Return past windows of the same shape and what followed; raises `TooLittleHistory` or `InvalidRequest`."""
@@ -150,7 +172,7 @@ def passage_filter(query: SearchQuery, known_symbols: frozenset[str]) -> Passage
     """Return the filter that a query states and its question implies; a stated symbol overrules the question's."""
     named = read_question(query.q, known_symbols)
     return PassageFilter(
-        symbols=frozenset({query.symbol.upper()}) if query.symbol else named.symbols,
+        symbols=frozenset({canonical(query.symbol)}) if query.symbol else named.symbols,
         kind=query.kind,
         start=query.start,
         end=query.end,

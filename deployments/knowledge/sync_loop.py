@@ -41,6 +41,8 @@ class SyncLoop:
         self._clock = clock
         self._enabled = _read_enabled(state_path, enabled)
         self._wanted = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._ending = False
         self._clear_first = False
         self._busy = False
         self._failures = 0
@@ -74,35 +76,48 @@ class SyncLoop:
     def start(self) -> SyncStatus:
         """Run periodically from now on, also after a restart; the first cycle begins at once."""
         self._enable(True)
-        return self.trigger()
+        if self._ending or not self._busy:
+            self._want()
+        return self.status()
 
     def stop(self) -> SyncStatus:
         """Run no more, also after a restart; a cycle under way ends after its current batch."""
         self._enable(False)
         self._wanted.clear()
         self._next_run = None
+        self._ending = self._busy
         self._end_cycle()
+        self._woken.set()
         return self.status()
 
     def trigger(self) -> SyncStatus:
         """Ask for a cycle now; one that is under way is the answer to it."""
         if not self._busy:
-            self._wanted.set()
+            self._want()
         return self.status()
 
     def rebuild(self) -> SyncStatus:
         """Drop every passage and index anew, after the current batch."""
         self._clear_first = True
         self._end_cycle()
-        self._wanted.set()
+        self._want()
         return self.status()
 
+    def _want(self) -> None:
+        self._wanted.set()
+        self._woken.set()
+
     async def _pause(self) -> None:
-        due = max(0.0, (self._next_run - self._clock()).total_seconds()) if self._next_run else None
-        try:
-            await asyncio.wait_for(self._wanted.wait(), due)
-        except TimeoutError:
-            return
+        """Return when a cycle is asked for or due; whatever changes in between is heard at once."""
+        while not self._wanted.is_set():
+            self._woken.clear()
+            due = max(0.0, (self._next_run - self._clock()).total_seconds()) if self._next_run else None
+            try:
+                # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes together with the event.
+                async with asyncio.timeout(due):
+                    await self._woken.wait()
+            except TimeoutError:
+                return
 
     async def _turn(self) -> None:
         self._wanted.clear()
@@ -116,7 +131,7 @@ class SyncLoop:
             self._failed(error)
             log.error("sync cycle failed", exc_info=error, failures=self._failures)
         finally:
-            self._busy = False
+            self._busy = self._ending = False
             self._next_run = self._clock() + timedelta(seconds=self._wait_s()) if self._enabled else None
 
     async def _cycle(self) -> None:

@@ -47,28 +47,33 @@ class History:
         except CandlecastError as error:
             raise StackError(str(error)) from error
 
-    def bring_in(self, market_url: str, steps: Steps) -> None:
-        """Put the candles into MarketData by handle; idempotent."""
+    def bring_in(self, market_url: str, steps: Steps, is_continued: bool = False) -> None:
+        """Put the candles into MarketData by handle; idempotent.
+
+        `is_continued` says that an earlier import from the market came to its end, so that only what is new is read.
+        The newest stored bar alone does not: the feed stores recent bars while older ones are still on their way.
+        """
         if self.table is not None:
             with steps.step("History", f"{self.table.num_rows:,} candles") as step:
                 report = asyncio.run(self._from_file(step))
                 step.update(1, 1, summary(report))
         elif market_url:
             with steps.step("History", market_url) as step:
-                report = asyncio.run(self._from_market(market_url, step))
+                report = asyncio.run(self._from_market(market_url, step, is_continued))
                 step.update(1, 1, summary(report))
 
     async def _from_file(self, step: Step) -> IngestReport:
         client = MarketDataClient(deployment_handle("MarketData"))
         return await import_table(self.table, self.interval, client, shown_on(step))
 
-    async def _from_market(self, url: str, step: Step) -> IngestReport:
+    async def _from_market(self, url: str, step: Step, is_continued: bool) -> IngestReport:
         client = MarketDataClient(deployment_handle("MarketData"))
         source = EasyInsightSource(url, SOURCE_TIMEOUT_S)
         try:
             symbols = await manage_all(source, client)
-            known = {each.symbol: each.last_time for each in await client.discovered_symbols()}
             now = utc_now()
+            found = await client.discovered_symbols() if is_continued else ()
+            known = {each.symbol: each.last_time for each in found}
             oldest = [known.get(symbol) or now - HISTORY for symbol in symbols]
             start = min(oldest, default=now) - OVERLAP_BARS * self.interval.delta
             return await import_history(source, client, symbols, self.interval, start, now, shown_on(step))

@@ -92,7 +92,7 @@ class Stack:
         self._home.change_state(phase="importing", url=self._url)
         head.connect()
         try:
-            history.bring_in(market.url, self._steps)
+            history.bring_in(market.url, self._steps, market.is_complete)
         finally:
             disconnect()
         market.remember(self._home)

@@ -154,9 +154,11 @@ class MarketDataService:
         for symbol, refused in admission.refused.items():
             await self._catalogue.quarantine(symbol, interval, refused)
         unseen = [symbol for symbol in admission.symbols if await self._is_unseen(symbol)]
-        done = await self._store.upsert(interval, admission.good)
         for symbol in unseen:
+            # Before the rows: cut off in between, a symbol without candles is harmless, the other way round it stays
+            # unmanaged for ever.
             await self._manage_unseen(symbol, interval)
+        done = await self._store.upsert(interval, admission.good)
         self._cache.expire(admission.symbols)
         aside = rows.num_rows - admission.good.num_rows
         return IngestReport(rows.num_rows, done.inserted, done.changed, done.unchanged, aside)

@@ -110,6 +110,9 @@ def test_every_symbol_has_a_forecast_a_search_and_an_analysis(api: httpx.Client)
 
         assert len(forecast["points"]) == 24
         assert {hit["symbol"] for hit in hits} == {symbol}
+        answer = api.get("/api/v1/knowledge/search", params={"q": "a rise", "symbol": symbol.lower()}).json()
+        analogues = api.get(f"/api/v1/analogues/{symbol}").json()
+        assert (answer["stale"], analogues["stale"]) == (True, True)
         assert analysis["engine"] == "template"
         assert analysis["check"]["numbers"] == analysis["check"]["resolved"] > 0
 

@@ -109,3 +109,15 @@ async def test_second_sync_waits_for_the_lease(tmp_path: pathlib.Path) -> None:
         assert store.count() == 0
         lease.release()
         await until(lambda: store.count() == PASSAGES)
+
+
+async def test_stopping_while_waiting_runs_no_further_cycle(tmp_path: pathlib.Path) -> None:
+    async with running(make_loop(tmp_path, MemoryStore(), interval_s=0.2)) as loop:
+        await until(lambda: loop.status().last_cycle is not None and not loop.status().busy)
+        loop.stop()
+        last = loop.status().last_cycle
+        asked = time.monotonic()
+        await until(lambda: time.monotonic() > asked + 0.6)  # three times the interval
+        assert loop.status().last_cycle == last
+        loop.start()
+        await until(lambda: loop.status().last_cycle != last)
