@@ -32,16 +32,17 @@ def profile_environment(profile: Profile, runtime: Path) -> dict[str, str]:
     if profile is Profile.LOOPBACK:
         return switches | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
     statistics, metrics = free_ports(2)
-    folder = runtime / "haproxy"
     return switches | {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(runtime / "haproxy.cfg"),
+        # Serve puts a node id of 56 characters before the file, and HAProxy takes 97 in all: short names, no folder.
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(runtime / "a.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(runtime / "m.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(runtime),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(runtime / "server-state"),
     }
 
 

@@ -41,3 +41,11 @@ def test_ray_asks_for_a_token(tmp_path: Path) -> None:
     assert environment["RAY_AUTH_MODE"] == "token"
     assert environment["EASYINSIGHT_API_URL"] == "http://market"
     assert environment["CANDLECAST_HOME"] == str(tmp_path)
+
+
+def test_haproxy_can_bind_its_sockets_behind_a_node_id(tmp_path: Path) -> None:
+    switches = profile_environment(Profile.PERFORMANCE, StackHome(tmp_path).runtime)
+
+    for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
+        path = Path(switches[name])
+        assert len(str(path.parent / ("n" * 56) / path.name)) <= 97
