@@ -30,7 +30,6 @@ class StackState:
     url: str = ""
     ray_address: str = ""
     ray_dashboard_url: str = ""
-    owns_ray: bool = True
     profile: str = "loopback"
     environment: dict[str, str] = field(default_factory=dict)
     error: str = ""

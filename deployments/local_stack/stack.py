@@ -133,7 +133,6 @@ class Stack:
         self._home.change_state(
             ray_address=head.address,
             ray_dashboard_url=head.dashboard_url,
-            owns_ray=head.process is not None,
             environment=ray_client_environment(self._home) | switches,
         )
         return head

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local_stack.environment import Profile, head_environment, profile_environment
+from deployments.local_stack.environment import Profile, foreign_cluster, head_environment, profile_environment
 from deployments.local_stack.home import StackHome
 
 
@@ -49,3 +49,20 @@ def test_haproxy_can_bind_its_sockets_behind_a_node_id(tmp_path: Path) -> None:
     for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
         path = Path(switches[name])
         assert len(str(path.parent / ("n" * 56) / path.name)) <= 97
+
+
+@pytest.mark.parametrize(
+    ("named", "own", "foreign"),
+    [("10.0.0.1:6379", None, "10.0.0.1:6379"), ("10.0.0.1:6379", "10.0.0.1:6379", ""), (None, None, "")],
+    ids=["a cluster of the user's", "a shell of candlecast env", "nothing"],
+)
+def test_only_a_cluster_that_is_not_the_stacks_own_is_foreign(
+    monkeypatch: pytest.MonkeyPatch, named: str | None, own: str | None, foreign: str
+) -> None:
+    for name, value in {"RAY_ADDRESS": named, "CANDLECAST_RAY_ADDRESS": own}.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+
+    assert foreign_cluster() == foreign
