@@ -63,6 +63,12 @@ export interface QuarantinedRow {
   reason: string;
 }
 
+export interface Finding {
+  check: string;
+  time: string;
+  detail: string;
+}
+
 export interface QualityReport {
   symbol: string;
   interval: Interval;
@@ -72,6 +78,7 @@ export interface QualityReport {
   counts: Record<string, number>;
   gaps: Gap[];
   quarantined: QuarantinedRow[];
+  findings: Finding[];
 }
 
 export type ForecastStatus = "fresh" | "stale_data" | "old_model" | "fallback";

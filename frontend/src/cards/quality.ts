@@ -4,10 +4,12 @@ import { formingBar, type ServerEvent } from "../events";
 import { count, day, instant, words } from "../format";
 import { Panel } from "../panel";
 import type { Selection } from "../route";
-import type { Gap, QualityReport } from "../types";
+import type { Finding, Gap, QualityReport } from "../types";
 import type { Card } from "./card";
 
 const SHOWN = 20;
+/** Checks whose findings stand in no other list. */
+const OTHERS = new Set(["jump", "flat_line"]);
 
 /** What the checks found in this symbol's candles. */
 export class QualityCard implements Card {
@@ -37,6 +39,7 @@ export class QualityCard implements Card {
 function qualityView(report: QualityReport): Child[] {
   const counts = Object.entries(report.counts).filter(([, found]) => found > 0);
   const clean = counts.length === 0 && report.gaps.length === 0 && report.quarantined.length === 0;
+  const others = report.findings.filter(({ check }) => OTHERS.has(check));
   return [
     el(
       "div",
@@ -47,11 +50,16 @@ function qualityView(report: QualityReport): Child[] {
     ),
     rows(["Bars", count(report.bars)], ["Span", `${day(report.first_time)} to ${day(report.last_time)}`]),
     fold(`Gaps (${report.gaps.length})`, report.gaps.toSorted(newestFirst).map(gapText)),
+    fold(`Other findings (${others.length})`, others.map(findingText)),
     fold(
       `Quarantined rows (${report.quarantined.length})`,
       report.quarantined.map(({ time, check, reason }) => `${instant(time)} ${words(check)}: ${reason}`),
     ),
   ];
+}
+
+function findingText({ check, time, detail }: Finding): string {
+  return `${instant(time)} ${words(check)}: ${detail}`;
 }
 
 function newestFirst(a: Gap, b: Gap): number {
