@@ -11,8 +11,8 @@ from ray.serve import Application
 from ray.serve.config import DeploymentActorConfig
 
 from deployments.analysis.deployment import Analyst
-from deployments.common.settings import EasyInsightSettings, OllamaSettings, StackSettings, SyncSettings
-from deployments.forecasting.deployment import Forecaster
+from deployments.common.settings import EasyInsightSettings, KeeperSettings, OllamaSettings, StackSettings, SyncSettings
+from deployments.forecasting.deployment import Forecaster, ForecastKeeper
 from deployments.gateway.deployment import Gateway
 from deployments.knowledge.deployment import Knowledge, KnowledgeSync
 from deployments.market_data.deployment import CandleFeed, MarketData
@@ -40,6 +40,7 @@ class CpuShares(BaseModel):
     market_data: float = Field(default=0.1, ge=0)
     feed: float = Field(default=0.05, ge=0)
     forecaster: float = Field(default=0.2, ge=0)
+    keeper: float = Field(default=0.05, ge=0)
     knowledge: float = Field(default=0.1, ge=0)
     knowledge_sync: float = Field(default=0.1, ge=0)
     analyst: float = Field(default=0.1, ge=0)
@@ -56,10 +57,13 @@ class GraphArgs(BaseModel):
 
     release: str = ""
     home: Path | None = None
+    model_registry: str = ""
     dashboard: Path = REPOSITORY / "frontend" / "dist"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     easyinsight_url: str | None = None
     feed_interval_s: float = Field(default=15.0, ge=1)
+    rate_per_s: float = Field(default=200.0, gt=0)
+    rate_burst: int = Field(default=600, ge=1)
     gpu_shares: GpuShares = GpuShares()
     cpu_shares: CpuShares = CpuShares()
 
@@ -70,14 +74,7 @@ def build(args: GraphArgs) -> Application:
     home = str((args.home or stack.candlecast_home).expanduser().resolve())
     device = resolve_device(args.device)
     market_data = bind_market_data(args, home, device)
-    forecaster = bind(
-        Forecaster,
-        {"ray_actor_options": resources(args, device, "forecaster")},
-        home=home,
-        device=device,
-        training_gpu_share=args.gpu_shares.training if device == "cuda" else 0.0,
-        market_data=market_data,
-    )
+    forecaster = bind_forecaster(args, home, device, args.model_registry or stack.model_registry, market_data)
     knowledge = bind_knowledge(args, home, device, stack.embedding_model, market_data)
     analyst = bind(
         Analyst,
@@ -98,6 +95,8 @@ def build(args: GraphArgs) -> Application:
         forecaster=forecaster,
         knowledge=knowledge,
         analyst=analyst,
+        rate_per_s=args.rate_per_s,
+        rate_burst=args.rate_burst,
     )
 
 
@@ -119,6 +118,34 @@ def bind_market_data(args: GraphArgs, home: str, device: str) -> Application:
     options: dict[str, Any] = {"deployment_actors": [feed]} if url else {}
     options |= {"ray_actor_options": resources(args, device, "market_data")}
     return bind(MarketData, options, home=home, easyinsight_url=url)
+
+
+def bind_forecaster(args: GraphArgs, home: str, device: str, registry: str, market_data: Application) -> Application:
+    """Bind Forecaster with the actor that keeps its books."""
+    settings = KeeperSettings.read()
+    actor = DeploymentActorConfig(
+        name="ForecastKeeper",
+        actor_class=ForecastKeeper,
+        init_kwargs={
+            "home": home,
+            "registry": registry,
+            "interval_s": settings.interval_seconds,
+            "issue": settings.issue,
+            "retrain_days": settings.retrain_days,
+            "keep_versions": settings.keep_versions,
+            "keep_days": settings.keep_days,
+        },
+        actor_options=resources(args, device, "keeper"),
+    )
+    return bind(
+        Forecaster,
+        {"ray_actor_options": resources(args, device, "forecaster"), "deployment_actors": [actor]},
+        home=home,
+        device=device,
+        training_gpu_share=args.gpu_shares.training if device == "cuda" else 0.0,
+        registry=registry,
+        market_data=market_data,
+    )
 
 
 def bind_knowledge(args: GraphArgs, home: str, device: str, model: str, market_data: Application) -> Application:

@@ -21,17 +21,23 @@ from deployments.local_stack import processes, status
 from deployments.local_stack.config import SERVE_CONFIG, read_config, unknown_keys
 from deployments.local_stack.environment import Profile
 from deployments.local_stack.errors import StackError
-from deployments.local_stack.history import History
+from deployments.local_stack.history import History, bring_in_history
 from deployments.local_stack.home import StackHome
 from deployments.local_stack.progress import Steps
 from deployments.local_stack.ray_head import connect, disconnect
 from deployments.local_stack.stack import Stack, StackOptions
+from deployments.local_stack.symbol_list import bring_symbols, managed_symbols
 from deployments.local_stack.training import train_and_show
+from deployments.market_data.filling import Direction
+from deployments.market_data.history_import import names_of, wish_of
 from deployments.market_data.models import Interval
+from deployments.market_data.symbols_file import parse_symbols, read_symbols, written
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of this stack.")
 app.add_typer(keys_app, name="keys")
+symbols_app = typer.Typer(no_args_is_help=True, help="Managed symbols of this stack.")
+app.add_typer(symbols_app, name="symbols")
 
 Home = Annotated[Path | None, typer.Option("--home", help="Where state lives; default CANDLECAST_HOME or .candlecast")]
 
@@ -117,16 +123,33 @@ def show_status(
 
 
 @app.command(name="import")
-def import_file(
-    file: Annotated[Path, typer.Argument(help="csv or parquet: symbol, time, open, high, low, close, volume")],
+def import_candles(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="csv or parquet: symbol, time, open, high, low, close, volume")
+    ] = None,
+    interval: Annotated[Interval | None, typer.Option(help="Bar length; of a file, told from it")] = None,
+    from_easyinsight: Annotated[bool, typer.Option("--from-easyinsight", help="Read the market's history")] = False,
+    symbols: Annotated[str, typer.Option(help="Comma-separated; every enabled symbol otherwise")] = "",
+    start: Annotated[str, typer.Option(help="The earliest bar; as far back as the market goes otherwise")] = "",
+    end: Annotated[str, typer.Option(help="Bars closed by then; now otherwise")] = "",
+    direction: Annotated[Direction, typer.Option(help="From the stored bars on")] = Direction.BOTH,
+    gaps: Annotated[bool, typer.Option("--gaps", help="Fill holes between stored bars, too")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, for each symbol")] = False,
     home: Home = None,
 ) -> None:
-    """Put candles from a file into a running stack; the same file twice changes nothing."""
+    """Put candles from files or from the market's history into a running stack; twice changes nothing."""
+    if bool(files) == from_easyinsight:
+        raise StackError("name files or --from-easyinsight, one of the two")
     state = status.running_state(open_home(home))
-    history = History.open(file)
+    histories = [History.open(file, interval) for file in files or ()]
+    wish = wish_of(interval or Interval.H1, start, end, direction, gaps, dry_run)
+    steps = Steps(Console())
     connect(state.ray_address, state.environment)
     try:
-        history.bring_in("", Steps(Console()))
+        for history in histories:
+            history.preview(steps) if dry_run else history.bring_in("", steps)
+        if from_easyinsight:
+            bring_in_history(state.market_url, names_of(symbols), wish, steps)
     finally:
         disconnect()
 
@@ -143,7 +166,7 @@ def train(
     place = open_home(home)
     wanted: dict[str, object] = {"interval": interval.value, "horizon": horizon}
     wanted |= {"max_steps": max_steps} if max_steps else {}
-    wanted |= {"symbols": [each.strip() for each in symbols.split(",")]} if symbols else {}
+    wanted |= {"symbols": names_of(symbols)} if symbols else {}
     run = train_and_show(status.stack_api(place), wanted, Steps(Console()))
     if run["state"] != "succeeded":
         raise StackError(f"training {run['state']}: {run['error']}")
@@ -230,6 +253,40 @@ def list_keys(home: Home = None) -> None:
 def revoke_key(name: str, home: Home = None) -> None:
     """Take a key back; requests with it fail within a second."""
     KeyRing(open_home(home).auth).revoke(name)
+
+
+@symbols_app.command("list")
+def list_symbols(home: Home = None) -> None:
+    """List managed symbols."""
+    table = Table("symbol", "category", "status", "interval", "calendar", "enabled", "aliases", box=None)
+    for one in managed_symbols(status.stack_api(open_home(home))):
+        enabled = "yes" if one.enabled else "no"
+        table.add_row(one.symbol, one.category, one.status, one.interval, one.calendar, enabled, ", ".join(one.aliases))
+    Console().print(table)
+
+
+@symbols_app.command("export")
+def export_symbols(
+    file: Annotated[str, typer.Argument(help="Where to; - is the standard output")] = "-", home: Home = None
+) -> None:
+    """Write managed symbols as a `symbols.json`."""
+    text = written(managed_symbols(status.stack_api(open_home(home))))
+    if file == "-":
+        typer.echo(text, nl=False)
+    else:
+        Path(file).write_text(text, encoding="utf-8")
+
+
+@symbols_app.command("import")
+def import_symbols(
+    file: Annotated[str, typer.Argument(help="A `symbols.json`; - is the standard input")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change")] = False,
+    home: Home = None,
+) -> None:
+    """Add the symbols of a file and replace those that differ; others stay."""
+    drafts = parse_symbols(sys.stdin.read(), "standard input") if file == "-" else read_symbols(Path(file))
+    for change in bring_symbols(status.stack_api(open_home(home)), drafts, dry_run):
+        typer.echo(str(change))
 
 
 @app.command()

@@ -1,6 +1,10 @@
-"""Import a candle file into the running graph: `python -m jobs.import_candles FILE [--interval 1h] [--dry-run]`.
+"""Import candles into the running graph, from files or from EasyInsight's history.
 
-The file must lie where the job runs. Repeating an import changes nothing.
+    python -m jobs.import_candles FILE... [--interval 1h] [--dry-run]
+    python -m jobs.import_candles --from-easyinsight [--symbols A,B] [--interval 1h] [--start DATE] [--end DATE]
+        [--direction forward|backward|both] [--gaps] [--dry-run]
+
+Files must lie where the job runs. Repeating an import changes nothing; one that was cut off is started again.
 """
 
 import argparse
@@ -8,37 +12,89 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from deployments.common.errors import CandlecastError, Unavailable
-from deployments.market_data.importing import CandleSink, ImportProgress, import_table, infer_interval, read_file
-from deployments.market_data.models import IngestReport, Interval
+from deployments.common.clock import Clock, utc_now
+from deployments.common.errors import CandlecastError, InvalidRequest, Unavailable
+from deployments.common.settings import EasyInsightSettings
+from deployments.market_data.easyinsight import EasyInsightSource
+from deployments.market_data.filling import Direction, Wish
+from deployments.market_data.history_import import (
+    ListingSource,
+    ManagedMarket,
+    by_symbol,
+    contents,
+    import_history,
+    names_of,
+    outcome,
+    progress_line,
+    wish_of,
+)
+from deployments.market_data.importing import ImportProgress, import_table, infer_interval, preview, read_file
+from deployments.market_data.models import Interval
 from jobs import cluster
 
 APPLICATION = "candlecast"
+SOURCE_TIMEOUT_S = 60.0
 
 
-def main(arguments: Sequence[str] | None = None, connect: Callable[[], CandleSink] | None = None) -> int:
+class ClosableSource(ListingSource, Protocol):
+    """EasyInsight."""
+
+    async def aclose(self) -> None: ...
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    connect: Callable[[], ManagedMarket] | None = None,
+    open_source: Callable[[], ClosableSource] | None = None,
+    clock: Clock = utc_now,
+) -> int:
     """Run the job and return its exit status: 0, or 2 with the reason on stderr."""
     options = _options(arguments)
     try:
-        table = read_file(options.file)
-        interval = Interval(options.interval) if options.interval else infer_interval(table)
-        _say(summary(table, interval))
-        if not options.dry_run:
-            sink = (connect or market_data)()
-            _say(outcome(asyncio.run(import_table(table, interval, sink, _say_progress))))
+        if options.from_easyinsight:
+            interval, direction = Interval(options.interval or "1h"), Direction(options.direction)
+            wish = wish_of(interval, options.start, options.end, direction, options.gaps, options.dry_run, clock)
+            asyncio.run(_from_source(options, wish, (connect or market_data)(), (open_source or easyinsight)()))
+        else:
+            tables = _read(options)
+            asyncio.run(_from_files(tables, options.dry_run, (connect or market_data)()))
     except CandlecastError as error:
         sys.stderr.write(f"import refused: {error}\n")
         return 2
     return 0
 
 
-def market_data() -> CandleSink:
+def _read(options: argparse.Namespace) -> list[tuple[pa.Table, Interval]]:
+    """Read and check every file before the first row is sent."""
+    tables = [read_file(file) for file in options.files]
+    intervals = [Interval(options.interval) if options.interval else infer_interval(table) for table in tables]
+    found = list(zip(tables, intervals, strict=True))
+    _say(*(contents(table, interval) for table, interval in found))
+    return found
+
+
+async def _from_files(tables: Sequence[tuple[pa.Table, Interval]], dry_run: bool, market: ManagedMarket) -> None:
+    for table, interval in tables:
+        if dry_run:
+            _say(*by_symbol(await preview(table, interval, market)))
+        else:
+            _say(outcome(await import_table(table, interval, market, _say_progress)))
+
+
+async def _from_source(options: argparse.Namespace, wish: Wish, market: ManagedMarket, source: ClosableSource) -> None:
+    try:
+        _say(*by_symbol(await import_history(source, market, names_of(options.symbols), wish, _say_progress)))
+    finally:
+        await source.aclose()
+
+
+def market_data() -> ManagedMarket:
     """Return the running graph's market data; raises `Unavailable` where no graph runs on this cluster."""
-    # Imported here, because a dry run needs no cluster.
+    # Imported here, because reading a file needs no cluster.
     from ray import serve
     from ray.serve.exceptions import RayServeException
 
@@ -51,39 +107,38 @@ def market_data() -> CandleSink:
         raise Unavailable(f"no running graph to import into: {error}") from None
 
 
-def summary(table: pa.Table, interval: Interval) -> str:
-    """Return one line on what a file holds."""
-    times = pc.min_max(table["time"]).as_py()
-    symbols = ", ".join(sorted(pc.unique(table["symbol"]).to_pylist()))
-    return (
-        f"{table.num_rows:,} candles of {interval.value} "
-        f"from {times['min']:%Y-%m-%d %H:%M} to {times['max']:%Y-%m-%d %H:%M} UTC: {symbols}"
-    )
-
-
-def outcome(report: IngestReport) -> str:
-    """Return one line on what an import did."""
-    return (
-        f"{report.inserted:,} new, {report.changed:,} changed, {report.unchanged:,} as before, "
-        f"{report.quarantined:,} quarantined"
-    )
+def easyinsight() -> ClosableSource:
+    """Return EasyInsight as the environment names it; raises `InvalidRequest` where it does not."""
+    url = EasyInsightSettings.read().api_url
+    if not url:
+        raise InvalidRequest("EASYINSIGHT_API_URL is empty", (("EASYINSIGHT_API_URL", "is empty"),))
+    return EasyInsightSource(url, SOURCE_TIMEOUT_S)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="import_candles", description="Import a candle file (csv, parquet).")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--interval", choices=[interval.value for interval in Interval], help="told from the file")
-    parser.add_argument("--dry-run", action="store_true", help="read and check only")
-    return parser.parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="import_candles", description="Import candles from files or EasyInsight.")
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help="csv or parquet")
+    parser.add_argument("--interval", choices=[interval.value for interval in Interval], help="of a file: told from it")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, for each symbol")
+    parser.add_argument("--from-easyinsight", action="store_true", help="read EasyInsight's history")
+    parser.add_argument("--symbols", default="", help="comma-separated; every enabled symbol otherwise")
+    parser.add_argument("--start", default="", help="the earliest bar; as far back as the source goes otherwise")
+    parser.add_argument("--end", default="", help="bars closed by then; now otherwise")
+    parser.add_argument("--direction", choices=[one.value for one in Direction], default=Direction.BOTH.value)
+    parser.add_argument("--gaps", action="store_true", help="fill holes between stored bars, too")
+    options = parser.parse_args(arguments)
+    if bool(options.files) == options.from_easyinsight:
+        parser.error("name files or --from-easyinsight, one of the two")
+    return options
 
 
 def _say_progress(progress: ImportProgress) -> None:
-    percent = 100 * progress.done // max(progress.total, 1)
-    _say(f"{percent:3d} %  {progress.done:,} of {progress.total:,} {progress.unit}")
+    _say(progress_line(progress))
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def _say(*lines: str) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 

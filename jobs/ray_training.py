@@ -1,5 +1,6 @@
 """The training loop on Ray Train workers: one process each, data parallel, resumed where a worker died."""
 
+import os
 import sys
 import tempfile
 import time
@@ -14,22 +15,18 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
 from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.lesson import Material
 from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.training import (
-    Hooks,
-    Material,
-    State,
-    Trained,
-    TrainingConfig,
-    load_state,
-    save_state,
-    train,
-    trained_of,
-)
+from deployments.forecasting.training import Hooks, TrainingConfig, train
 from deployments.forecasting.training_run import Progress
+from deployments.forecasting.training_state import State, Trained, load_state, save_state, trained_of
 
 STATE_FILE = "state.pt"
 MAX_RESUMES = 2
+
+LOOK_EVERY_S = 0.2
+"""How often the controller looks at the workers. A worker's report waits for it: at Ray's two seconds, a run of fifty
+checks waits a minute and a half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +38,15 @@ class Workers:
     count: int
     gpu_share: float
 
+    @property
+    def folder(self) -> Path:
+        """Where the run's checkpoints lie; a run of the same name goes on from the last one there."""
+        return self.home / "train" / self.run_id
+
     def train(self, material: Material, shape: NetworkConfig, config: TrainingConfig) -> Trained:
         """Train on the cluster and return the best weights."""
+        # Ray Train reads it in this process and hands it on to its controller.
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", f"{LOOK_EVERY_S}")
         trainer = TorchTrainer(
             train_worker,
             train_loop_config={
@@ -56,7 +60,7 @@ class Workers:
             scaling_config=scaling(self.count, self.gpu_share, ray.cluster_resources().get("GPU", 0.0)),
             run_config=RunConfig(
                 name=self.run_id,
-                storage_path=str(self.home / "train"),
+                storage_path=str(self.folder.parent),
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
                 failure_config=FailureConfig(max_failures=MAX_RESUMES),
             ),
@@ -80,21 +84,25 @@ def train_worker(task: dict[str, Any]) -> None:
     config: TrainingConfig = task["config"]
     leads = context.get_world_rank() == 0
     ledger = TrainingLedger(task["models"])
-    progress = Progress(ledger, task["run_id"], config.max_steps, time.monotonic(), _say)
+    checkpoint = ray_train.get_checkpoint()
+    resume = state_in(checkpoint) if checkpoint else None
+    first_step = resume.steps if resume else 0
+    if leads and resume:
+        _say(f"resuming after step {first_step}")
+    progress = Progress(ledger, task["run_id"], config.max_steps, time.monotonic(), _say, first_step)
     hooks = Hooks(
         prepare=prepare_model,
         rank=context.get_world_rank(),
         on_progress=progress if leads else Hooks().on_progress,
         on_checkpoint=partial(_report, leads),
     )
-    resume = ray_train.get_checkpoint()
     train(
         ray.get(task["material"]),
         task["shape"],
         config,
         str(get_device()),
         hooks,
-        state_in(resume) if resume else None,
+        resume,
     )
 
 
@@ -105,7 +113,7 @@ def state_in(checkpoint: Checkpoint) -> State:
 
 
 def _report(leads: bool, state: State) -> None:
-    metrics = {"step": state.step, "validation_loss": state.best_loss}
+    metrics = {"step": state.steps, "validation_loss": state.best_loss}
     if not leads:
         ray_train.report(metrics)
         return

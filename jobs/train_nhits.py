@@ -11,52 +11,91 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from types import FrameType
 
-import pyarrow as pa
 from ray import serve
 
 from deployments.common.clock import utc_now
 from deployments.common.errors import CandlecastError, InvalidRequest
 from deployments.common.settings import StackSettings
 from deployments.forecasting.client import ForecasterClient
-from deployments.forecasting.models import Decision, TrainingRequest
-from deployments.forecasting.training_data import training_tables
-from deployments.forecasting.training_run import TrainingJob
-from deployments.forecasting.trainings import check_training, run_id_for
+from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.models import Decision, TrainingRequest, TrainingState
+from deployments.forecasting.panel import panel_of
+from deployments.forecasting.resumption import known_at, resumable
+from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.training_data import TrainingData, training_data
+from deployments.forecasting.training_plan import described, plan_of
+from deployments.forecasting.training_run import Promote, TrainingJob, shape_of
+from deployments.forecasting.trainings import check_training, next_run_id
 from deployments.market_data.client import MarketDataClient
 from deployments.market_data.models import Interval
 from jobs.cluster import connect
 from jobs.ray_training import Workers
+from jobs.training_display import TrainingDisplay
 
 APP = "candlecast"
 READ_TIMEOUT_S = 120.0
 PROMOTE_TIMEOUT_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run to carry out; `known_at` is the instant a resumed run first began, None for a new one."""
+
+    run_id: str
+    request: TrainingRequest
+    known_at: datetime | None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line asks and return the exit status."""
     options = parser().parse_args(arguments)
-    request = request_of(options)
+    settings = StackSettings.read()
+    home = settings.candlecast_home.resolve()
+    ledger = TrainingLedger(home / "models")
     try:
-        check_training(request)
+        task = task_of(options, ledger)
     except InvalidRequest as error:
-        parser().error("; ".join(f"{field} {problem}" for field, problem in error.fields))
-    home = StackSettings.read().candlecast_home.resolve()
-    run_id = options.run_id or submission_id(os.environ) or run_id_for(request, utc_now())
-    job = TrainingJob(run_id, request, home / "models", say)
-    connect(log_to_driver=True)
-    signal.signal(signal.SIGTERM, partial(_stop, job))
-    workers = Workers(run_id, home, options.num_workers, options.gpu_share)
+        parser().error("; ".join(f"{field} {problem}" for field, problem in error.fields) or str(error))
+    except CandlecastError as error:
+        parser().error(str(error))
+    with TrainingDisplay(ledger, task.run_id) as display:
+        connect(log_to_driver=not display.is_watched)
+        if options.dry_run:
+            return plan(task, display.say)
+        job = TrainingJob(task.run_id, task.request, home / "models", display.say, registry=settings.model_registry)
+        signal.signal(signal.SIGTERM, partial(_stop, job))
+        workers = Workers(task.run_id, home, options.num_workers, options.gpu_share)
+        return carry_out(job, task, workers, promote if options.promote else None)
+
+
+def carry_out(job: TrainingJob, task: Task, workers: Workers, promote: Promote | None) -> int:
+    """Train to the end; the checkpoint of a run that does not get there is kept for `--resume`."""
     try:
-        job.run(partial(read, request), workers.train, promote if options.promote else None)
+        job.run(partial(read, task), workers.train, promote)
     except CandlecastError as error:
         # The record and the log have said it already.
         return 1 if error.status < 500 else 2
-    finally:
-        shutil.rmtree(home / "train" / run_id, ignore_errors=True)
+    shutil.rmtree(workers.folder, ignore_errors=True)
+    return 0
+
+
+def plan(task: Task, say: Callable[[str], None]) -> int:
+    """Say what training would do, and do none of it."""
+    try:
+        data = read(task)
+        panel = panel_of(data.tables, task.request.interval, data.calendars)
+        config = TrainingConfig(max_steps=task.request.max_steps, seed=task.request.seed)
+        for line in described(plan_of(panel, shape_of(task.request), config)):
+            say(line)
+    except CandlecastError as error:
+        say(f"nothing can be trained: {error}")
+        return 1 if error.status < 500 else 2
     return 0
 
 
@@ -70,12 +109,33 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--horizon", type=int, default=wanted.horizon, help="bars to forecast")
     options.add_argument("--input-size", type=int, default=wanted.input_size, help="bars of the price path to read")
     options.add_argument("--max-steps", type=int, default=wanted.max_steps)
+    options.add_argument(
+        "--quantiles", type=numbers, default=(), help="that the network learns: 0.1,0.5,0.9; else nine"
+    )
     options.add_argument("--lookback-days", type=int, default=None, help="by default all history")
     options.add_argument("--seed", type=int, default=wanted.seed)
     options.add_argument("--num-workers", type=int, default=1)
     options.add_argument("--gpu-share", type=float, default=0.3, help="of one GPU per worker, where there are GPUs")
+    options.add_argument("--resume", metavar="RUN_ID", default="", help="go on where this run was stopped or failed")
+    options.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     options.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True)
     return options
+
+
+def task_of(options: argparse.Namespace, ledger: TrainingLedger) -> Task:
+    """Return the run that the options ask for, a new one or, with `--resume`, one that did not get to its end.
+
+    Raises `InvalidRequest` for a request that cannot be, `UnknownTraining`, or `Conflict` for a run that is over or
+    still under way.
+    """
+    if options.resume:
+        run = resumable(ledger.run(options.resume), utc_now())
+        ledger.update(run.id, state=TrainingState.PENDING, phase="waiting", error="")
+        return Task(run.id, run.request, run.created_at)
+    request = request_of(options)
+    check_training(request)
+    run_id = options.run_id or submission_id(os.environ) or next_run_id(request, ledger.ids())
+    return Task(run_id, request, None)
 
 
 def request_of(options: argparse.Namespace) -> TrainingRequest:
@@ -88,7 +148,13 @@ def request_of(options: argparse.Namespace) -> TrainingRequest:
         max_steps=options.max_steps,
         lookback_days=options.lookback_days,
         seed=options.seed,
+        quantiles=options.quantiles,
     )
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Return comma separated numbers."""
+    return tuple(float(number) for number in text.split(",") if number.strip())
 
 
 def submission_id(environment: "os._Environ[str] | dict[str, str]") -> str:
@@ -100,22 +166,17 @@ def submission_id(environment: "os._Environ[str] | dict[str, str]") -> str:
         return ""
 
 
-def read(request: TrainingRequest) -> dict[str, pa.Table]:
-    """Read candles from the `MarketData` deployment."""
+def read(task: Task) -> TrainingData:
+    """Read candles from the `MarketData` deployment: for a resumed run, those that it began with."""
     market = MarketDataClient(serve.get_deployment_handle("MarketData", APP), READ_TIMEOUT_S)
-    return asyncio.run(training_tables(market, request))
+    data = asyncio.run(training_data(market, task.request))
+    return known_at(data, task.request.interval, task.known_at) if task.known_at else data
 
 
 def promote(version: str) -> Decision:
     """Ask the `Forecaster` deployment to promote a version."""
     forecaster = ForecasterClient(serve.get_deployment_handle("Forecaster", APP), PROMOTE_TIMEOUT_S)
     return asyncio.run(forecaster.promote(version, False))
-
-
-def say(line: str) -> None:
-    """Write one line to the job's log."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _stop(job: TrainingJob, signum: int, frame: FrameType | None) -> None:

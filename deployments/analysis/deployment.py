@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import serve
+from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
 from deployments.analysis.gathering import Gatherer
@@ -14,6 +15,7 @@ from deployments.analysis.ollama import OllamaModel
 from deployments.analysis.service import AnalystService
 from deployments.analysis.store import AnalysisStore
 from deployments.common.settings import OllamaSettings
+from deployments.common.telemetry import follow_calls
 from deployments.forecasting.client import ForecasterClient
 from deployments.knowledge.client import KnowledgeClient
 from deployments.market_data.client import MarketDataClient
@@ -34,6 +36,7 @@ class Analyst:
         forecaster: DeploymentHandle,
         knowledge: DeploymentHandle,
     ) -> None:
+        follow_calls(_get_serve_request_context)
         settings = OllamaSettings.model_validate(ollama)
         self._service = AnalystService(
             Gatherer(MarketDataClient(market_data), ForecasterClient(forecaster), KnowledgeClient(knowledge)),

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from deployments.analysis.findings import Findings
 from deployments.analysis.models import AnalysisRequest
-from deployments.common.errors import CandlecastError, InvalidRequest
+from deployments.common.errors import CandlecastError
 from deployments.common.telemetry import logger
 from deployments.forecasting.models import Forecast, ForecastRequest
 from deployments.knowledge.models import AnalogueQuery, Analogues, SearchAnswer, SearchQuery
@@ -31,7 +31,7 @@ class MarketData(Protocol):
 
     async def latest(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle: ...
 
-    async def quality(self, symbol: str, interval: Interval) -> QualityReport: ...
+    async def quality(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> QualityReport: ...
 
 
 class Forecaster(Protocol):
@@ -65,7 +65,7 @@ class Gatherer:
         symbol, interval, as_of = request.symbol, request.interval, request.as_of
         others = asyncio.gather(
             _or_reason("latest", lambda: self._market_data.latest(symbol, interval, as_of), missing),
-            _or_reason("quality", lambda: self._quality(request), missing),
+            _or_reason("quality", lambda: self._market_data.quality(symbol, interval, as_of), missing),
             _or_reason("forecast", lambda: self._forecaster.forecast(_forecast_request(request)), missing),
             _or_reason("analogues", lambda: self._knowledge.analogues(_analogue_query(request)), missing),
             _or_reason("passages", lambda: self._knowledge.search(_search_query(request)), missing),
@@ -81,11 +81,6 @@ class Gatherer:
                 others.result()
             raise
         return Findings(candles, latest, quality, forecast, analogues, search, missing)
-
-    async def _quality(self, request: AnalysisRequest) -> QualityReport:
-        if request.as_of is not None:
-            raise InvalidRequest("the quality report covers all data and knows no as_of")
-        return await self._market_data.quality(request.symbol, request.interval)
 
     async def candles(self, query: CandleQuery) -> Candles:
         """Return candles, for scoring later what was said."""

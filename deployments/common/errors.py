@@ -9,7 +9,8 @@
     │   └── UnknownModel · UnknownTraining · UnknownAnalysis
     ├── MethodNotAllowed                    405
     ├── Conflict                            409
-    │   ├── SymbolExists · TooLittleHistory · NothingTrained
+    │   ├── SymbolExists · DatabaseReadOnly
+    │   ├── TooLittleHistory · NothingTrained
     │   └── PromotionRefused · DamagedModel · SyncBusy
     ├── PreconditionFailed                  412
     ├── BodyTooLarge                        413
@@ -117,6 +118,11 @@ class Conflict(CandlecastError):
     slug = "conflict"
     status = 409
     title = "Conflict"
+
+
+class DatabaseReadOnly(Conflict):
+    slug = "database-read-only"
+    title = "Database is read-only"
 
 
 class SymbolExists(Conflict):

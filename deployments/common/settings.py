@@ -119,10 +119,39 @@ class SyncSettings(EnvironmentSettings):
     lookback_days: int = Field(default=90, ge=0)
 
 
+class QueryLogSettings(EnvironmentSettings):
+    """How much of the query log is kept: the newest `max_rows` requests, and as many statements, for `max_days`."""
+
+    model_config = SettingsConfigDict(env_prefix="QUERY_LOG_")
+
+    max_rows: int = Field(default=100_000, ge=1)
+    max_days: float = Field(default=30.0, gt=0, le=3_650, allow_inf_nan=False)
+
+
+class KeeperSettings(EnvironmentSettings):
+    """The keeper of the forecaster's books: how often, what it issues, when it trains again, what it keeps.
+
+    `retrain_days` is the age at which a champion is trained again, 0 for never; `keep_versions` newest versions of each
+    kind and those younger than `keep_days` are kept beside the champions.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FORECAST_KEEPER_")
+
+    interval_seconds: float = Field(default=300.0, ge=1)
+    issue: bool = True
+    retrain_days: float = Field(default=7.0, ge=0)
+    keep_versions: int = Field(default=10, ge=0)
+    keep_days: float = Field(default=30.0, ge=0)
+
+
 class StackSettings(EnvironmentSettings):
-    """Where state lives, how to log, and which embedding model to load."""
+    """Where state lives, how to log, and which embedding model to load.
+
+    `model_registry` is a folder or a URI that fsspec knows; empty means `models` under the home.
+    """
 
     candlecast_home: Path = Path(".candlecast")
+    model_registry: str = ""
     candlecast_public: bool = False
     embedding_model: str = ""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

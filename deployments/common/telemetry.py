@@ -1,10 +1,38 @@
 """Logs as fixed messages plus fields, and the request id that runs through them."""
 
 import logging
+from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Protocol
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""The id of the request being served, set by the gateway and by shells for calls that arrive by handle."""
+"""The id of the HTTP request being served, as the gateway sets it; elsewhere ask `current_request_id`."""
+
+
+class ServedCall(Protocol):
+    """A call that arrived by handle; `route` is empty where no HTTP request is behind it."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+
+
+_served: list[Callable[[], ServedCall]] = []
+
+
+def follow_calls(served: Callable[[], ServedCall]) -> None:
+    """Take request ids from the calls that `served` describes; a replica's shell says this once, at its start."""
+    _served[:] = [served]
+
+
+def current_request_id() -> str:
+    """Return the id of the HTTP request that this task works for, empty where it works for none."""
+    known = request_id.get()
+    if known or not _served:
+        return known
+    call = _served[0]()
+    return call.request_id if call.route else ""
 
 
 class Logger:
@@ -30,8 +58,8 @@ class Logger:
     ) -> None:
         if not self._logger.isEnabledFor(level):
             return
-        if request_id.get():
-            fields = {**fields, "request_id": request_id.get()}
+        if identity := current_request_id():
+            fields = {**fields, "request_id": identity}
         text = " ".join([message, *(f"{name}={value}" for name, value in fields.items())])
         # Serve's JSON formatter lists what `extra` holds, so fields stay searchable there as fields.
         self._logger.log(level, text, exc_info=exc_info, extra={f"cc_{name}": value for name, value in fields.items()})

@@ -1,11 +1,12 @@
 """Put a prediction into the words of the API: status, warnings, points. Pure functions only."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from deployments.common.errors import InvalidRequest
 from deployments.forecasting.baselines import BASELINE_NAME
 from deployments.forecasting.history import History
 from deployments.forecasting.issued import IssuedForecast, points_of
+from deployments.forecasting.judging import MAX_CHAMPION_AGE
 from deployments.forecasting.ladder import Prediction
 from deployments.forecasting.models import Forecast, ForecastRequest, ForecastStatus, ModelCard, ModelRef, Skill
 
@@ -14,8 +15,8 @@ MODEL_NAME = "nhits"
 MAX_HORIZON = 168
 MAX_LEVELS = 10
 
-OLD_MODEL = timedelta(days=7)
-"""Age of a model from which its answer says so."""
+OLD_MODEL = MAX_CHAMPION_AGE
+"""Age of a model from which its answer says so, and from which a newer one that is no worse takes over."""
 
 
 def check_request(request: ForecastRequest) -> None:
@@ -60,7 +61,13 @@ def issue(
     )
     last_close = float(history.log_closes[-1])
     return IssuedForecast(
-        forecast, history.last_time, last_close, prediction.scale, prediction.quantiles, prediction.baseline
+        forecast=forecast,
+        last_time=history.last_time,
+        last_close=last_close,
+        scale=prediction.scale,
+        quantiles=prediction.quantiles,
+        baseline=prediction.baseline,
+        raw=prediction.raw,
     )
 
 

@@ -1,11 +1,10 @@
-"""A model version on disk: its card, its weights, and a manifest with the sha256 of both. No pickle, ever."""
+"""A model version in the registry: its card, its weights, and a manifest with the sha256 of both. No pickle, ever.
+
+The manifest is written last: a version without one was never published.
+"""
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,8 @@ from safetensors import numpy as safetensors
 
 from deployments.common.errors import DamagedModel
 from deployments.forecasting.models import ModelCard
-from deployments.forecasting.records import from_json, sync_directory, to_json
+from deployments.forecasting.records import from_json, to_json
+from deployments.forecasting.storage import Storage
 
 Tensors = dict[str, npt.NDArray[np.generic]]
 
@@ -28,47 +28,42 @@ def encode_weights(tensors: Tensors) -> bytes:
     return safetensors.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
 
-def write_artefact(directory: Path, card: ModelCard, weights: bytes) -> None:
-    """Write a version into the new `directory`: complete under a temporary name first, then renamed.
-
-    Raises `FileExistsError` when the version exists, because versions never change.
-    """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    if directory.exists():
-        raise FileExistsError(f"version {directory.name} exists and versions never change")
+def write_artefact(storage: Storage, folder: str, card: ModelCard, weights: bytes) -> None:
+    """Write a version into the new `folder`; raises `FileExistsError` when it exists, because versions never change."""
+    if MANIFEST in storage.names(folder):
+        raise FileExistsError(f"version {_version(folder)} exists and versions never change")
     files = {CARD: to_json(card), WEIGHTS: weights}
     manifest = {"sha256": {name: sha256(data) for name, data in files.items()}}
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".new-"))
-    try:
-        for name, data in {**files, MANIFEST: json.dumps(manifest, indent=1).encode()}.items():
-            _write(temporary / name, data)
-        sync_directory(temporary)
-        temporary.chmod(0o755)
-        temporary.rename(directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_directory(directory.parent)
+    for name, data in {**files, MANIFEST: json.dumps(manifest, indent=1).encode()}.items():
+        storage.write(f"{folder}/{name}", data)
 
 
-def read_card(directory: Path) -> ModelCard:
+def read_card(storage: Storage, folder: str) -> ModelCard:
     """Return the card of a version as published; raises `DamagedModel` when it is not what the manifest says."""
-    data = _verified(directory, CARD)
+    data = _verified(storage, folder, CARD)
     try:
         return from_json(ModelCard, data)
     except ValueError as error:
-        raise DamagedModel(f"version {directory.name}: its card cannot be read ({_first_line(error)})") from None
+        raise DamagedModel(f"version {_version(folder)}: its card cannot be read ({_first_line(error)})") from None
 
 
-def read_artefact(directory: Path) -> tuple[Tensors, ModelCard]:
-    """Return tensors and card of a version, both checked; raises `DamagedModel` naming what is wrong."""
-    card = read_card(directory)
+def read_artefact(storage: Storage, folder: str) -> tuple[Tensors, ModelCard]:
+    """Return tensors and card of a version, all checked; raises `DamagedModel` naming what is wrong.
+
+    The card names the version and the digest of its weights: with those of another version it is refused, even where
+    the manifest was swapped along.
+    """
+    card, version = read_card(storage, folder), _version(folder)
     # The checked bytes themselves are parsed, so a file swapped in between is never read.
-    weights = _verified(directory, WEIGHTS)
+    weights = _verified(storage, folder, WEIGHTS)
+    if card.version != version:
+        raise DamagedModel(f"version {version}: its card is that of version {card.version}")
+    if card.sha256 != sha256(weights):
+        raise DamagedModel(f"version {version}: its weights are not those that its card names (sha256 differs)")
     try:
         return safetensors.load(weights), card
     except (SafetensorError, ValueError, KeyError) as error:
-        raise DamagedModel(f"version {directory.name}: its weights cannot be read ({_first_line(error)})") from None
+        raise DamagedModel(f"version {version}: its weights cannot be read ({_first_line(error)})") from None
 
 
 def sha256(data: bytes) -> str:
@@ -76,44 +71,38 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _verified(directory: Path, name: str) -> bytes:
-    _check_files(directory)
-    expected = _manifest(directory).get(name)
+def _verified(storage: Storage, folder: str, name: str) -> bytes:
+    version = _version(folder)
     try:
-        data = (directory / name).read_bytes()
+        _check_files(storage, folder)
+        expected = _manifest(storage, folder).get(name)
+        data = storage.read(f"{folder}/{name}")
     except OSError as error:
-        raise DamagedModel(f"version {directory.name}: {name} cannot be read ({error.strerror})") from None
+        raise DamagedModel(f"version {version}: {name} cannot be read ({_first_line(error)})") from None
     if sha256(data) != expected:
-        raise DamagedModel(f"version {directory.name}: {name} is not what was published (sha256 differs)")
+        raise DamagedModel(f"version {version}: {name} is not what was published (sha256 differs)")
     return data
 
 
-def _check_files(directory: Path) -> None:
-    try:
-        found = {entry.name for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False)}
-        every = set(os.listdir(directory))
-    except OSError as error:
-        raise DamagedModel(f"version {directory.name}: its folder cannot be read ({error.strerror})") from None
+def _check_files(storage: Storage, folder: str) -> None:
     expected = {CARD, WEIGHTS, MANIFEST}
-    if missing := expected - found:
-        raise DamagedModel(f"version {directory.name}: {', '.join(sorted(missing))} missing")
-    if extra := every - expected:
-        raise DamagedModel(f"version {directory.name}: unexpected {', '.join(sorted(extra))}")
+    if missing := expected - set(storage.files(folder)):
+        raise DamagedModel(f"version {_version(folder)}: {', '.join(sorted(missing))} missing")
+    if extra := set(storage.names(folder)) - expected:
+        raise DamagedModel(f"version {_version(folder)}: unexpected {', '.join(sorted(extra))}")
 
 
-def _manifest(directory: Path) -> dict[str, str]:
+def _manifest(storage: Storage, folder: str) -> dict[str, str]:
+    version = _version(folder)
     try:
-        sums = json.loads((directory / MANIFEST).read_bytes())["sha256"]
+        sums = json.loads(storage.read(f"{folder}/{MANIFEST}"))["sha256"]
         return {str(name): str(digest) for name, digest in sums.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DamagedModel(f"version {directory.name}: its manifest cannot be read") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedModel(f"version {version}: its manifest cannot be read") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _version(folder: str) -> str:
+    return folder.rpartition("/")[2]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,13 +1,15 @@
 """Forecasts that need no training: the bar that a model has to clear, and what answers where there is none.
 
-All functions take log closes of consecutive bars, (n, L) float64 without NaN, oldest first, and return log-price
-quantiles, (n, horizon, 9) over `QUANTILES`.
+All functions take log closes of consecutive bars, (n, L) float64 without NaN, oldest first, and where bars may be
+missing `known`, (n, L), which of them did come. They return log-price quantiles, (n, horizon, 9) over `QUANTILES`. The
+strongest baseline needs a fit and lives in `recipe.py`: last value with HAR-season volatility.
 """
 
 import math
 
 import numpy as np
 
+from deployments.forecasting.bars import Mask
 from deployments.forecasting.quantiles import FloatArray
 
 MIN_BASELINE_BARS = 20
@@ -32,28 +34,31 @@ _FLOOR = 1e-9
 # A flat series still needs intervals of some width, or nothing can be scored against it.
 
 
-def ewma_quantiles(log_closes: FloatArray, horizon: int, halflife: float = 48) -> FloatArray:
+def ewma_quantiles(log_closes: FloatArray, horizon: int, halflife: float = 48, known: Mask | None = None) -> FloatArray:
     """Forecast the last value, with quantiles scaled by EWMA volatility times the square root of the step.
 
     `halflife` counts bars. Raises `ValueError` below `MIN_BASELINE_BARS` bars.
     """
     _check(log_closes, MIN_BASELINE_BARS)
-    sigma = ewma_volatility(log_closes, halflife)
+    sigma = ewma_volatility(log_closes, halflife, known)
     return _spread(np.repeat(log_closes[:, -1:], horizon, axis=1), sigma[:, None] * _root(horizon))
 
 
-def drift_quantiles(log_closes: FloatArray, horizon: int) -> FloatArray:
+def drift_quantiles(log_closes: FloatArray, horizon: int, known: Mask | None = None) -> FloatArray:
     """Continue the line from the first value to the last, with quantiles scaled by the moves' standard deviation."""
     _check(log_closes, MIN_BASELINE_BARS)
-    moves = np.diff(log_closes, axis=1)
+    moves, came = _moves(log_closes, known)
+    count = np.maximum(came.sum(axis=1, keepdims=True), 1)
+    slope = (moves * came).sum(axis=1, keepdims=True) / count
+    deviation = np.sqrt(((moves - slope) ** 2 * came).sum(axis=1, keepdims=True) / count)
     steps = np.arange(1, horizon + 1)
-    centre = log_closes[:, -1:] + moves.mean(axis=1, keepdims=True) * steps
     # The estimated slope is itself uncertain: its error grows with the step, not with its root.
-    uncertainty = np.sqrt(steps * (1 + steps / moves.shape[1]))
-    return _spread(centre, moves.std(axis=1, keepdims=True) * uncertainty)
+    return _spread(log_closes[:, -1:] + slope * steps, deviation * np.sqrt(steps * (1 + steps / count)))
 
 
-def seasonal_naive_quantiles(log_closes: FloatArray, horizon: int, season: int = 24) -> FloatArray:
+def seasonal_naive_quantiles(
+    log_closes: FloatArray, horizon: int, season: int = 24, known: Mask | None = None
+) -> FloatArray:
     """Repeat the last season, with quantiles scaled by what earlier seasons missed by doing so.
 
     `season` counts bars; at least two seasons are needed.
@@ -62,22 +67,24 @@ def seasonal_naive_quantiles(log_closes: FloatArray, horizon: int, season: int =
     steps = np.arange(horizon)
     centre = log_closes[:, -season:][:, steps % season]
     misses = log_closes[:, season:] - log_closes[:, :-season]
-    scale = np.sqrt(np.mean(misses**2, axis=1, keepdims=True))
+    came = np.ones(misses.shape) if known is None else known[:, season:] & known[:, :-season]
+    scale = np.sqrt((misses**2 * came).sum(axis=1, keepdims=True) / np.maximum(came.sum(axis=1, keepdims=True), 1))
     return _spread(centre, scale * np.sqrt(steps // season + 1))
 
 
-def ewma_volatility(log_closes: FloatArray, halflife: float = 48) -> FloatArray:
+def ewma_volatility(log_closes: FloatArray, halflife: float = 48, known: Mask | None = None) -> FloatArray:
     """Return the exponentially weighted root mean square of one-bar log moves, shape (n,)."""
-    moves = np.diff(log_closes, axis=1)
+    moves, came = _moves(log_closes, known)
     ages = np.arange(moves.shape[1])[::-1]
     weights = 0.5 ** (ages / halflife)
-    volatility: FloatArray = np.sqrt(moves**2 @ (weights / weights.sum()))
+    volatility: FloatArray = np.sqrt((moves**2 * came) @ weights / np.maximum(came @ weights, _FLOOR))
     return volatility
 
 
-def naive_scale(log_closes: FloatArray) -> FloatArray:
+def naive_scale(log_closes: FloatArray, known: Mask | None = None) -> FloatArray:
     """Return the mean absolute one-bar log move, shape (n,): the denominator of the scaled error."""
-    scale: FloatArray = np.abs(np.diff(log_closes, axis=1)).mean(axis=1)
+    moves, came = _moves(log_closes, known)
+    scale: FloatArray = (np.abs(moves) * came).sum(axis=1) / np.maximum(came.sum(axis=1), 1)
     return scale
 
 
@@ -87,6 +94,12 @@ def standard_quantiles(horizon: int) -> FloatArray:
     known = np.log(_STEPS)
     upper = np.stack([np.interp(steps, known, column) for column in zip(*_UPPER_HALF, strict=True)], axis=1)
     return np.concatenate([-upper[:, ::-1], np.zeros((horizon, 1)), upper], axis=1)
+
+
+def _moves(log_closes: FloatArray, known: Mask | None) -> tuple[FloatArray, FloatArray]:
+    """Return one-bar log moves and 1 for each that has a bar at both of its ends, else 0; both (n, L - 1)."""
+    moves = np.diff(log_closes, axis=1)
+    return moves, np.ones(moves.shape) if known is None else (known[:, 1:] & known[:, :-1]).astype(np.float64)
 
 
 def _spread(centre: FloatArray, scale: FloatArray) -> FloatArray:

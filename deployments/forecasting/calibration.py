@@ -11,6 +11,8 @@ import numpy as np
 
 from deployments.forecasting.evaluation import pinball_losses
 from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray
+from deployments.market_data.instants import Times
+from deployments.market_data.models import Interval
 
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BLENDS = tuple(step / 10 for step in range(11))
@@ -20,13 +22,21 @@ SMOOTHING = 7
 """Steps averaged together: neighbouring steps overlap, so what differs between them is mostly noise."""
 
 
+DOUBT_HORIZONS = 10
+"""Horizons without overlap at which a stretch is trusted by half: windows that overlap err together."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """What came, (n, horizon), and what model and baseline had said, (n, horizon, 9), all in log price."""
+    """What came, (n, horizon), and what model and baseline had said, (n, horizon, 9), all in log price.
+
+    `horizons` counts the stretches of one horizon, without overlap, that the windows come from.
+    """
 
     actual: FloatArray
     model: FloatArray
     baseline: FloatArray
+    horizons: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +50,21 @@ class Calibration:
 def calibrate(earlier: Sample, later: Sample) -> Calibration:
     """Fit stretch and blend; `earlier` proposes the stretch, `later` says how far to trust it and how to blend."""
     trust = fit_trust(later, fit_stretch(earlier.actual, earlier.model))
+    trust *= believed(earlier.horizons + later.horizons)
     both = fit_stretch(np.concatenate([earlier.actual, later.actual]), np.concatenate([earlier.model, later.model]))
     stretch = 1 + trust * (both - 1)
     return Calibration(stretch, fit_blend(later.actual, stretched(later.model, stretch), later.baseline))
+
+
+def believed(horizons: int) -> float:
+    """Return the share of a fitted stretch to believe, from 0 without evidence up to 1."""
+    return horizons / (horizons + DOUBT_HORIZONS)
+
+
+def horizons_of(origins: Times, interval: Interval, horizon: int) -> int:
+    """Return in how many stretches of `horizon` bars any of these forecasts was made."""
+    length = horizon * np.timedelta64(interval.delta)
+    return len(np.unique((origins - origins.min()) // length))
 
 
 def fit_trust(later: Sample, stretch: FloatArray) -> float:
@@ -64,13 +86,15 @@ def fit_stretch(actual: FloatArray, quantiles: FloatArray) -> FloatArray:
     """Return how far each quantile should have stood from the median, relative to where it stood, (horizon, 9).
 
     Split-conformal per step and quantile (Romano, Patterson, Candès 2019, with a multiplicative score), then averaged
-    over neighbouring steps. The median stays where it is.
+    over neighbouring steps and over both tails: the drift of one stretch of market is no forecast of the next. The
+    median stays where it is.
     """
     stretch = np.ones(quantiles.shape[1:])
     for index, probability in enumerate(QUANTILES):
         if index != MEDIAN:
             stretch[:, index] = _needed_stretch(actual, quantiles, index, probability)
-    return np.clip(_smooth(stretch), 1 / STRETCH_LIMIT, STRETCH_LIMIT)
+    even = (stretch + stretch[:, ::-1]) / 2
+    return np.clip(_smooth(even), 1 / STRETCH_LIMIT, STRETCH_LIMIT)
 
 
 def stretched(quantiles: FloatArray, stretch: FloatArray) -> FloatArray:

@@ -1,19 +1,26 @@
-"""The `Forecaster` deployment: the forecaster service as a Serve replica, and Ray jobs as its training runner."""
+"""The Ray shells of forecasting: the `Forecaster` replica, its actor `ForecastKeeper`, and Ray jobs that train."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
 from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
 from deployments.common.errors import CandlecastError
-from deployments.common.telemetry import logger
+from deployments.common.telemetry import follow_calls, logger
 from deployments.forecasting.artefact import Tensors
+from deployments.forecasting.client import ForecasterClient
+from deployments.forecasting.forecasts import predict_in_thread
+from deployments.forecasting.keeper import Keeper, KeeperPolicy
+from deployments.forecasting.keeper_loop import KeeperLoop
+from deployments.forecasting.ladder import Prediction, Task
 from deployments.forecasting.models import (
     AccuracyRow,
     Decision,
@@ -26,12 +33,21 @@ from deployments.forecasting.models import (
     TrainingRequest,
     TrainingRun,
 )
+from deployments.forecasting.retention import Retention
+from deployments.forecasting.retraining import RetrainingPolicy
 from deployments.forecasting.service import ForecasterService
 from deployments.forecasting.shelf import ModelBuilder, QuantileModel
 from deployments.forecasting.training_command import on_cluster, training_command, training_environment
 from deployments.market_data.client import MarketDataClient
 
 log = logger(__name__)
+
+APPLICATION = "candlecast"
+KEEPER_TIMEOUT_S = 60.0
+NICENESS = 10
+
+MOST_TOGETHER = 128
+"""Series of one forward pass: those that queued up while the pass before was running, so none waits for company."""
 
 UPKEEP_PERIOD_S = 1.0
 """Champions are to be noticed within two seconds; a quiet round costs a few `stat` calls."""
@@ -40,8 +56,8 @@ UPKEEP_PERIOD_S = 1.0
 class RayJobs:
     """Run training as Ray jobs on this cluster; the run id is the submission id and so an idempotency key."""
 
-    def __init__(self, home: Path, gpu_share: float) -> None:
-        self._home = home
+    def __init__(self, home: Path, gpu_share: float, registry: str) -> None:
+        self._environment = training_environment(home, registry)
         self._gpu_share = gpu_share
 
     async def submit(self, run_id: str, request: TrainingRequest) -> None:
@@ -69,7 +85,7 @@ class RayJobs:
         client.submit_job(
             entrypoint=on_cluster(ray.get_runtime_context().gcs_address, command),
             submission_id=run_id,
-            runtime_env={"env_vars": training_environment(self._home)},
+            runtime_env={"env_vars": self._environment},
         )
 
     def _stop(self, run_id: str) -> None:
@@ -85,16 +101,63 @@ class RayJobs:
             return ""
 
 
+class _LateHandle:
+    """Reach a deployment at the first call: an actor of a deployment is built before the deployments it calls."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handle: DeploymentHandle[Any] | None = None
+
+    def __getattr__(self, method: str) -> Any:
+        if self._handle is None:
+            self._handle = serve.get_deployment_handle(self._name, APPLICATION)
+        return getattr(self._handle, method)
+
+
+@ray.remote
+class ForecastKeeper:
+    """Keep the forecaster's books; one per cluster, supervised by the Serve controller."""
+
+    async def __init__(  # type: ignore[misc] # Ray awaits it, which is how the loop finds its event loop
+        self,
+        home: str,
+        registry: str,
+        interval_s: float,
+        issue: bool,
+        retrain_days: float,
+        keep_versions: int,
+        keep_days: float,
+    ) -> None:
+        os.nice(NICENESS)  # books can wait, forecasts cannot
+        policy = KeeperPolicy(
+            issue=issue,
+            retraining=RetrainingPolicy(timedelta(days=retrain_days) if retrain_days else None),
+            retention=Retention(keep_versions, timedelta(days=keep_days)),
+        )
+        market = MarketDataClient(_LateHandle("MarketData"), KEEPER_TIMEOUT_S)
+        forecaster = ForecasterClient(_LateHandle("Forecaster"), KEEPER_TIMEOUT_S)
+        keeper = Keeper(Path(home), market, forecaster, policy, registry)
+        self._task = asyncio.create_task(KeeperLoop(keeper, Path(home) / "keeper.json", interval_s).run())
+
+
 @serve.deployment(max_ongoing_requests=64)
 class Forecaster:
-    """Serve `ForecasterService`. The forward pass runs in a thread per request, batched where a request is a batch."""
+    """Serve `ForecasterService`. What many requests want forecast at the same time goes through one forward pass."""
 
     async def __init__(  # type: ignore[misc] # Serve awaits it, which mypy does not know
-        self, home: str, device: str, training_gpu_share: float, market_data: DeploymentHandle[Any]
+        self, home: str, device: str, training_gpu_share: float, registry: str, market_data: DeploymentHandle[Any]
     ) -> None:
+        follow_calls(_get_serve_request_context)
         folder = Path(home)
-        jobs = RayJobs(folder, training_gpu_share if device == "cuda" else 0.0)
-        self._service = ForecasterService(folder, MarketDataClient(market_data), jobs, _builder(device))
+        jobs = RayJobs(folder, training_gpu_share if device == "cuda" else 0.0, registry)
+        self._service = ForecasterService(
+            folder,
+            MarketDataClient(market_data),
+            jobs,
+            _builder(device),
+            predict=self._predict_each,
+            registry=registry,
+        )
         await self._service.follow_champions()
         # Apart, because a slow disk must not delay a new champion.
         chores = (self._service.follow_champions, self._service.keep_books)
@@ -143,6 +206,14 @@ class Forecaster:
 
     async def health(self) -> ForecasterHealth:
         return await self._service.health()
+
+    async def _predict_each(self, tasks: Sequence[Task]) -> list[Prediction]:
+        return list(await asyncio.gather(*(self._predict_together(task) for task in tasks)))
+
+    @serve.batch(max_batch_size=MOST_TOGETHER, batch_wait_timeout_s=0.0)  # type: ignore[untyped-decorator]
+    async def _predict_together(self, tasks: list[Task]) -> list[Prediction]:
+        # Every task was checked before it came here: what is wrong with one would fail all.
+        return await predict_in_thread(tasks)
 
     def check_health(self) -> None:
         """Raise when the upkeep has ended: a replica without it would serve an old champion for ever."""

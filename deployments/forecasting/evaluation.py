@@ -1,30 +1,39 @@
-"""How good a forecast was, and what follows for a model: scores and the judge. Pure functions only."""
+"""How good forecasts were: scores over all of them, by step and by symbol. Pure functions only."""
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from deployments.forecasting.models import Skill
 from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray, interval_bounds
 
-TOLERANCE = 1.01
-"""A pinball loss may be this many times another before it counts as measurably worse."""
+_EDGES = np.array([0.0, *QUANTILES, 1.0])
+_SHARES = (_EDGES[2:] - _EDGES[:-2]) / 2
+"""What each quantile stands for between 0 and 1: the weights of the trapezoidal rule, a loss of 0 at both ends."""
 
-LEAKAGE_DIRECTION = 0.58
-"""Share of right first-step directions above which the data must have leaked: honest hourly values end at 0.56."""
 
-LEAKAGE_CALLS = 500
-"""Directions called below which that share may be luck."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedLosses:
+    """The mean pinball loss of each forecast, (n,), beside the instant it was made at, (n,) `datetime64`.
+
+    Two forecasters scored on the same windows can be compared instant by instant, see `comparison.py`.
+    """
+
+    origins: npt.NDArray[np.datetime64]
+    losses: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of `n` forecasts, all in log price and lower is better, except coverage and direction.
+    """Scores of `n` forecasts of log prices: lower is better, except coverage, direction and R².
 
-    `directional_accuracy` is the share of right directions among the `directional_calls` first steps where forecast
-    and price both moved, None without any.
+    `mase` and `rmsse` divide by the moves before the origin. `directional_accuracy` is the share of right directions
+    among the `directional_calls` first steps where forecast and price both moved, None without any. `r_squared` is the
+    share of the squared moves that the median foresaw: of the first step, or of all steps where that is more; None
+    where nothing moved.
     """
 
     n: int
@@ -35,37 +44,61 @@ class Scores:
     directional_accuracy: float | None
     directional_calls: int
     pinball_by_step: tuple[float, ...]
+    crps: float = float("nan")
+    rmsse: float = float("nan")
+    r_squared: float | None = None
+    mase_by_step: tuple[float, ...] = ()
+    rmsse_by_step: tuple[float, ...] = ()
+    crps_by_step: tuple[float, ...] = ()
+    coverage80_by_step: tuple[float, ...] = ()
+    coverage90_by_step: tuple[float, ...] = ()
+    direction_by_step: tuple[float | None, ...] = ()
+    by_symbol: dict[str, dict[str, float]] = field(default_factory=dict)
+    paired: PairedLosses | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What follows for a candidate: `promote`, `keep` the champion, or `reject`; why; and the figures behind it."""
-
-    verdict: str
-    reason: str
-    evidence: dict[str, float]
-
-
-def score(actual: FloatArray, quantiles: FloatArray, last: FloatArray, scale: FloatArray) -> Scores:
+def score(
+    actual: FloatArray,
+    quantiles: FloatArray,
+    last: FloatArray,
+    scale: FloatArray,
+    origins: npt.NDArray[np.datetime64] | None = None,
+    symbols: npt.NDArray[np.str_] | None = None,
+) -> Scores:
     """Score forecasts against what happened.
 
     `actual` (n, h) are log closes, `quantiles` (n, h, 9) log-price quantiles, `last` (n,) the last log close known and
-    `scale` (n,) the mean absolute one-bar log move before it (`baselines.naive_scale`). Raises `ValueError` on shapes
-    that do not fit or on no forecast at all. The scaled error is Hyndman and Koehler's (2006), averaged over forecasts
-    whose past was not flat.
+    `scale` (n,) the mean absolute one-bar log move before it (`baselines.naive_scale`). `origins` (n,) are the instants
+    of the last bars read and `symbols` (n,) whose they are; without them nothing is paired or told by symbol. Raises
+    `ValueError` on shapes that do not fit or on no forecast at all. The scaled errors are Hyndman and Koehler's (2006),
+    over forecasts whose past was not flat.
     """
     _check_shapes(actual, quantiles, last, scale)
-    losses = pinball_losses(actual, quantiles)
-    direction, calls = _direction(actual[:, 0], quantiles[:, 0, MEDIAN], last)
+    losses, median = pinball_losses(actual, quantiles), quantiles[..., MEDIAN]
+    crps = 2 * losses @ _SHARES
+    within80, within90 = (inside(actual, quantiles, level) for level in (80, 90))
+    mase, rmsse = scaled_errors(actual - median, scale)
+    directions = [_direction(actual[:, step], median[:, step], last) for step in range(actual.shape[1])]
     return Scores(
         n=len(actual),
         pinball=float(losses.mean()),
-        coverage80=coverage(actual, quantiles, 80),
-        coverage90=coverage(actual, quantiles, 90),
-        mase=_scaled_error(actual, quantiles[..., MEDIAN], scale),
-        directional_accuracy=direction,
-        directional_calls=calls,
-        pinball_by_step=tuple(float(loss) for loss in losses.mean(axis=(0, 2))),
+        coverage80=float(within80.mean()),
+        coverage90=float(within90.mean()),
+        mase=_mean(mase),
+        directional_accuracy=directions[0][0],
+        directional_calls=directions[0][1],
+        pinball_by_step=_steps(losses.mean(axis=2)),
+        crps=float(crps.mean()),
+        rmsse=float(np.sqrt(np.mean(rmsse))) if rmsse.size else float("nan"),
+        r_squared=_foreseen(actual - last[:, None], median - last[:, None]),
+        mase_by_step=_steps(mase),
+        rmsse_by_step=tuple(float(np.sqrt(step)) for step in _steps(rmsse)),
+        crps_by_step=_steps(crps),
+        coverage80_by_step=_steps(within80),
+        coverage90_by_step=_steps(within90),
+        direction_by_step=tuple(share for share, _ in directions),
+        by_symbol=_by_symbol(symbols, losses.mean(axis=(1, 2)), within80, within90, actual - median, scale),
+        paired=None if origins is None else PairedLosses(origins, losses.mean(axis=(1, 2))),
     )
 
 
@@ -77,38 +110,51 @@ def pinball_losses(actual: FloatArray, quantiles: FloatArray) -> FloatArray:
     return losses
 
 
+def inside(actual: FloatArray, quantiles: FloatArray, level: float) -> npt.NDArray[np.bool_]:
+    """Tell which values lie inside the interval of `level` percent, bounds included."""
+    lower, upper = interval_bounds(quantiles, level)
+    within: npt.NDArray[np.bool_] = (actual >= lower) & (actual <= upper)
+    return within
+
+
 def coverage(actual: FloatArray, quantiles: FloatArray, level: float) -> float:
     """Return the share of values inside the interval of `level` percent, bounds included."""
-    lower, upper = interval_bounds(quantiles, level)
-    return float(((actual >= lower) & (actual <= upper)).mean())
+    return float(inside(actual, quantiles, level).mean())
 
 
-def judge(candidate: Scores, baseline: Scores, champion: Scores | None) -> Verdict:
-    """Decide over a candidate scored on the same test span as the baseline and the champion.
+def scaled_errors(error: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return absolute and squared errors (n, h) in units of each forecast's scale (n,), flat pasts left out."""
+    moving = scale > 0
+    scaled = error[moving] / scale[moving, None]
+    return np.abs(scaled), scaled**2
 
-    Reject what is broken, too good to be true, or measurably worse than the baseline; keep a champion that is
-    measurably better; else promote, because a fresh model no worse than an old one knows more of today's market.
+
+def metrics_of(
+    candidate: Scores, baseline: Scores, champion: Scores | None = None, others: Mapping[str, Scores] | None = None
+) -> dict[str, Any]:
+    """Return what a model card keeps of its test span: scores by name and the pinball loss over the baseline's.
+
+    `others` are further baselines by name.
     """
-    evidence = _evidence(candidate, baseline, champion)
-    for verdict, reason in (
-        ("reject", _broken(candidate, baseline)),
-        ("reject", _leaking(candidate)),
-        ("reject", _worse(candidate, baseline, "the EWMA baseline")),
-        ("keep", _worse(candidate, champion, "the champion") if champion else ""),
-    ):
-        if reason:
-            return Verdict(verdict, reason, evidence)
-    return Verdict("promote", _merit(candidate, baseline, champion), evidence)
-
-
-def metrics_of(candidate: Scores, baseline: Scores, champion: Scores | None = None) -> dict[str, Any]:
-    """Return what a model card keeps of its test span: scores by name and the pinball loss over the baseline's."""
     return {
-        "test": asdict(candidate),
-        "baseline": asdict(baseline),
-        "champion": asdict(champion) if champion else None,
-        "pinball_vs_baseline": _ratio(candidate, baseline),
+        "test": as_dict(candidate),
+        "baseline": as_dict(baseline),
+        "champion": as_dict(champion) if champion else None,
+        "others": {name: as_dict(scores) for name, scores in (others or {}).items()},
+        "pinball_vs_baseline": ratio(candidate, baseline),
     }
+
+
+def as_dict(scores: Scores) -> dict[str, Any]:
+    """Return scores in JSON's own types, without the loss of each forecast; what is no number is None."""
+    # Taken out first: `asdict` would copy the arrays.
+    plain = {name: value for name, value in _fields(scores).items() if name != "paired"}
+    return {name: _number_or_none(value) for name, value in plain.items()}
+
+
+def ratio(candidate: Scores, other: Scores) -> float:
+    """Return the candidate's pinball loss over the other's: below 1 is better."""
+    return candidate.pinball / other.pinball if other.pinball > 0 else float("inf")
 
 
 def skill_on_test(metrics: dict[str, Any]) -> Skill | None:
@@ -125,53 +171,43 @@ def skill_on_test(metrics: dict[str, Any]) -> Skill | None:
     )
 
 
-def _broken(candidate: Scores, baseline: Scores) -> str:
-    figures = (candidate.pinball, candidate.mase, candidate.coverage80, candidate.coverage90, baseline.pinball)
-    return "" if all(math.isfinite(figure) for figure in figures) else "a score is not finite"
+def _by_symbol(
+    symbols: npt.NDArray[np.str_] | None,
+    losses: FloatArray,
+    within80: npt.NDArray[np.bool_],
+    within90: npt.NDArray[np.bool_],
+    error: FloatArray,
+    scale: FloatArray,
+) -> dict[str, dict[str, float]]:
+    found = {}
+    for symbol in [] if symbols is None else np.unique(symbols):
+        own = symbols == symbol
+        found[str(symbol)] = {
+            "n": float(own.sum()),
+            "pinball": float(losses[own].mean()),
+            "coverage80": float(within80[own].mean()),
+            "coverage90": float(within90[own].mean()),
+            "mase": _mean(scaled_errors(error[own], scale[own])[0]),
+        }
+    return found
 
 
-def _leaking(candidate: Scores) -> str:
-    share, calls = candidate.directional_accuracy, candidate.directional_calls
-    if share is None or calls < LEAKAGE_CALLS or share <= LEAKAGE_DIRECTION:
-        return ""
-    return (
-        f"leakage alarm: {share:.1%} of {calls} first-step directions called right, "
-        f"honest forecasts stay below {LEAKAGE_DIRECTION:.0%}"
-    )
+def _steps(values: npt.NDArray[Any]) -> tuple[float, ...]:
+    return tuple(float(step) for step in values.mean(axis=0)) if len(values) else ()
 
 
-def _worse(candidate: Scores, other: Scores, name: str) -> str:
-    ratio = _ratio(candidate, other)
-    return (
-        "" if ratio <= TOLERANCE else f"pinball loss is {ratio:.3f} times that of {name} over {candidate.n} forecasts"
-    )
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if values.size else float("nan")
 
 
-def _merit(candidate: Scores, baseline: Scores, champion: Scores | None) -> str:
-    beside = f" and {_ratio(candidate, champion):.3f} times that of the champion" if champion else ", no champion yet"
-    return (
-        f"pinball loss is {_ratio(candidate, baseline):.3f} times that of the EWMA baseline over "
-        f"{candidate.n} forecasts{beside}"
-    )
-
-
-def _evidence(candidate: Scores, baseline: Scores, champion: Scores | None) -> dict[str, float]:
-    figures = {
-        "n": float(candidate.n),
-        "pinball": candidate.pinball,
-        "baseline_pinball": baseline.pinball,
-        "champion_pinball": champion.pinball if champion else math.nan,
-        "mase": candidate.mase,
-        "coverage80": candidate.coverage80,
-        "coverage90": candidate.coverage90,
-        "directional_accuracy": math.nan if candidate.directional_accuracy is None else candidate.directional_accuracy,
-    }
-    # JSON knows no NaN: a figure that is none is left out.
-    return {name: figure for name, figure in figures.items() if math.isfinite(figure)}
-
-
-def _ratio(candidate: Scores, other: Scores) -> float:
-    return candidate.pinball / other.pinball if other.pinball > 0 else math.inf
+def _foreseen(moves: FloatArray, called: FloatArray) -> float | None:
+    """Return the larger R² against "no move" of the first step and of all steps."""
+    shares = [
+        1 - float(((came - said) ** 2).sum() / (came**2).sum())
+        for came, said in ((moves[:, 0], called[:, 0]), (moves, called))
+        if (came**2).sum() > 0
+    ]
+    return max(shares, default=None)
 
 
 def _direction(actual: FloatArray, median: FloatArray, last: FloatArray) -> tuple[float | None, int]:
@@ -182,11 +218,13 @@ def _direction(actual: FloatArray, median: FloatArray, last: FloatArray) -> tupl
     return (float((called == came)[moved].mean()) if calls else None), calls
 
 
-def _scaled_error(actual: FloatArray, median: FloatArray, scale: FloatArray) -> float:
-    moving = scale > 0
-    if not moving.any():
-        return math.nan
-    return float((np.abs(actual - median)[moving].mean(axis=1) / scale[moving]).mean())
+def _fields(scores: Scores) -> dict[str, Any]:
+    return {name: getattr(scores, name) for name in Scores.__dataclass_fields__}
+
+
+def _number_or_none(value: Any) -> Any:
+    # JSON knows no NaN.
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _check_shapes(actual: FloatArray, quantiles: FloatArray, last: FloatArray, scale: FloatArray) -> None:

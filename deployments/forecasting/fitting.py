@@ -1,32 +1,45 @@
 """From a panel to a model with scores: the steps of a training run, each a plain function."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from deployments.common.errors import TooLittleHistory
-from deployments.forecasting.baselines import ewma_quantiles, naive_scale
-from deployments.forecasting.calibration import Calibration, Sample, calibrate
+from deployments.forecasting.baselines import (
+    drift_quantiles,
+    ewma_quantiles,
+    naive_scale,
+    seasonal_naive_quantiles,
+)
+from deployments.forecasting.calibration import Calibration, Sample, calibrate, horizons_of
 from deployments.forecasting.evaluation import Scores, score
+from deployments.forecasting.lesson import Material
 from deployments.forecasting.network import NetworkConfig, Tensors
-from deployments.forecasting.panel import Panel, Positions, Span, origins_in, spans_of
-from deployments.forecasting.predictor import Predictor, tensors_of
+from deployments.forecasting.panel import SHARES, Panel, Positions, Span, origins_in, spans_of
+from deployments.forecasting.predictor import FORMAT, Predictor, tensors_of
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
-from deployments.forecasting.recipe import HISTORY_BARS, fit_prior
-from deployments.forecasting.training import Hooks, Material, Trained, TrainingConfig, train
-from deployments.forecasting.windows import Windows, spread, windows_at
+from deployments.forecasting.recipe import RECENT, fit_prior, fit_seasons
+from deployments.forecasting.scale import HISTORY_BARS
+from deployments.forecasting.training import Hooks, TrainingConfig, train
+from deployments.forecasting.training_state import Trained
+from deployments.forecasting.windows import Past, Windows, spread, windows_at
 
 PRIOR_WINDOWS = 20_000
 SCORED_WINDOWS = 8_000
-CHUNK = 1_000
-"""Windows forecast at once: 512 bars each, so a chunk stays within a few megabytes."""
+CHUNK = 512
+"""Windows forecast at once: 1,024 bars each, so a chunk stays within a few dozen megabytes."""
+
+MIN_HISTORY_BARS = 336
+"""Bars before the first window of a symbol: two weeks, so that every hour of the week has been seen twice."""
+
+Shares = tuple[float, float, float]
 
 MIN_WINDOWS = 64
 """Windows that each span needs before anything measured on it means anything."""
 
-Forecaster = Callable[[FloatArray], FloatArray]
+Forecaster = Callable[[Past], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +56,15 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Scores on the same windows of the test span; no champion before the first promotion."""
+    """Scores on the same windows of the test span; no champion before the first promotion.
+
+    `baseline` is the one that serves where no model does, `others` are further baselines by name.
+    """
 
     candidate: Scores
     baseline: Scores
     champion: Scores | None
+    others: Mapping[str, Scores] = field(default_factory=dict)
 
 
 def fit(
@@ -56,87 +73,127 @@ def fit(
     config: TrainingConfig,
     device: str = "cpu",
     hooks: Hooks | None = None,
+    shares: Shares = SHARES,
 ) -> Fitted:
     """Train and calibrate on one process; raises `TooLittleHistory`."""
-    material = material_of(panel, shape)
-    return finished(material, train(material, shape, config, device, hooks), shape, config, device)
+    material = material_of(panel, shape, shares)
+    return finished(material, train(material, shape, config, device, hooks), shape, config, device, shares)
 
 
-def material_of(panel: Panel, shape: NetworkConfig) -> Material:
+def material_of(panel: Panel, shape: NetworkConfig, shares: Shares = SHARES) -> Material:
     """Cut the panel and fit what volatility alone says on its training span.
 
     Raises `TooLittleHistory` when a span holds too few windows to learn from or to measure on.
     """
-    spans = spans_of(panel)
+    spans = spans_of(panel, shares)
     for span in (spans.train, spans.validation, spans.calibration, spans.test):
         _check(panel, span, shape)
-    train_origins = _origins(panel, spans.train, shape)
-    prior = fit_prior(_windows(panel, spread(train_origins, PRIOR_WINDOWS), shape))
-    return Material(panel, train_origins, _origins(panel, spans.validation, shape), prior)
+    origins = origins_of(panel, spans.train, shape)
+    chosen = spread(origins, PRIOR_WINDOWS)
+    since = np.sort(panel.times[chosen])[int(len(chosen) * (1 - RECENT))]
+    seasons = fit_seasons(panel, spans.train)
+    prior = fit_prior(_windows(panel, chosen, shape), seasons, panel.times[chosen] >= since)
+    return Material(panel, origins, origins_of(panel, spans.validation, shape), prior)
 
 
 def finished(
-    material: Material, trained: Trained, shape: NetworkConfig, config: TrainingConfig, device: str = "cpu"
+    material: Material,
+    trained: Trained,
+    shape: NetworkConfig,
+    config: TrainingConfig,
+    device: str = "cpu",
+    shares: Shares = SHARES,
 ) -> Fitted:
     """Calibrate trained weights on the validation and calibration spans and return the whole artefact."""
-    settings = config_of(material.panel, shape, config)
+    settings = config_of(material, trained, shape, config)
     identity = Calibration(np.ones((shape.horizon, len(QUANTILES))), 1.0)
-    raw = Predictor(tensors_of(trained.weights, material.prior, identity), settings, device)
-    spans = spans_of(material.panel)
+    raw = Predictor(tensors_of(trained.members, material.prior, identity), settings, device)
+    spans = spans_of(material.panel, shares)
     earlier, later = (_sample(material.panel, span, raw, shape) for span in (spans.validation, spans.calibration))
-    return Fitted(tensors_of(trained.weights, material.prior, calibrate(earlier, later)), settings, trained)
+    return Fitted(tensors_of(trained.members, material.prior, calibrate(earlier, later)), settings, trained)
 
 
-def contest(panel: Panel, candidate: Predictor, shape: NetworkConfig, champion: Predictor | None = None) -> Contest:
-    """Score the candidate on the test span beside the EWMA baseline and the champion, all on the same windows."""
-    windows = scored_windows(panel, spans_of(panel).test, shape)
+def contest(
+    panel: Panel,
+    candidate: Predictor,
+    shape: NetworkConfig,
+    champion: Predictor | None = None,
+    shares: Shares = SHARES,
+) -> Contest:
+    """Score the candidate on the test span beside every baseline and the champion, all on the same windows."""
+    return contest_in(panel, spans_of(panel, shares).test, candidate, shape, champion)
+
+
+def contest_in(
+    panel: Panel, span: Span, candidate: Predictor, shape: NetworkConfig, champion: Predictor | None = None
+) -> Contest:
+    """Score forecasters on the same windows of any span."""
+    origins = spread(origins_of(panel, span, shape), SCORED_WINDOWS)
+    windows, times, symbols = _windows(panel, origins, shape), panel.times[origins], panel.symbols_at(origins)
+    scale = naive_scale(windows.history, windows.past.known)
+
+    def scores(forecaster: Forecaster) -> Scores:
+        return score(windows.future, forecast_all(forecaster, windows.past), windows.past.last, scale, times, symbols)
+
     return Contest(
-        _scores(candidate.quantiles, windows),
-        _scores(baseline_of(shape.horizon), windows),
-        _scores(champion.quantiles, windows) if champion else None,
+        scores(candidate.quantiles),
+        scores(baseline_of(shape.horizon)),
+        scores(champion.quantiles) if champion else None,
+        {name: scores(forecaster) for name, forecaster in baselines_beside(candidate).items()},
     )
 
 
-def config_of(panel: Panel, shape: NetworkConfig, config: TrainingConfig) -> dict[str, Any]:
+def config_of(material: Material, trained: Trained, shape: NetworkConfig, config: TrainingConfig) -> dict[str, Any]:
     """Return what a card says of how a model was made, in JSON's own types."""
+    panel = material.panel
     return {
+        "format": FORMAT,
         "network": shape.as_dict(),
-        "training": config.as_dict(),
+        "training": {**config.as_dict(), "members": len(trained.members)},
+        "calendars": list(material.prior.seasons.calendars),
         "history_bars": HISTORY_BARS,
         "quantiles": list(QUANTILES),
         "data_sha256": panel.fingerprint,
-        "bars": len(panel.log_closes),
+        "bars": panel.bars,
     }
 
 
 def scored_windows(panel: Panel, span: Span, shape: NetworkConfig) -> Windows:
     """Return the windows of a span that anything is measured on, evenly spread over symbols and time."""
-    return _windows(panel, spread(_origins(panel, span, shape), SCORED_WINDOWS), shape)
+    return _windows(panel, spread(origins_of(panel, span, shape), SCORED_WINDOWS), shape)
 
 
-def forecast_all(forecaster: Forecaster, history: FloatArray) -> FloatArray:
+def forecast_all(forecaster: Forecaster, past: Past) -> FloatArray:
     """Forecast many windows in chunks."""
-    return np.concatenate([forecaster(history[start : start + CHUNK]) for start in range(0, len(history), CHUNK)])
+    return np.concatenate([forecaster(past[start : start + CHUNK]) for start in range(0, len(past), CHUNK)])
 
 
 def baseline_of(horizon: int) -> Forecaster:
-    """Return the EWMA baseline as something that forecasts."""
-    return lambda history: ewma_quantiles(history, horizon)
+    """Return the EWMA baseline, the one that serves where no model does, as something that forecasts."""
+    return lambda past: ewma_quantiles(past.log_closes, horizon, known=past.known)
 
 
-def _scores(forecaster: Forecaster, windows: Windows) -> Scores:
-    quantiles = forecast_all(forecaster, windows.history)
-    return score(windows.future, quantiles, windows.history[:, -1], naive_scale(windows.history))
+def baselines_beside(model: Predictor) -> dict[str, Forecaster]:
+    """Return every further baseline by name; `har_season` is what the model itself corrects."""
+    horizon = model.horizon
+    return {
+        "har_season": model.prior_quantiles,
+        "drift": lambda past: drift_quantiles(past.log_closes, horizon, known=past.known),
+        "seasonal_naive": lambda past: seasonal_naive_quantiles(past.log_closes, horizon, known=past.known),
+    }
 
 
 def _sample(panel: Panel, span: Span, raw: Predictor, shape: NetworkConfig) -> Sample:
-    windows = scored_windows(panel, span, shape)
-    model = forecast_all(raw.raw_quantiles, windows.history)
-    return Sample(windows.future, model, forecast_all(baseline_of(shape.horizon), windows.history))
+    origins = spread(origins_of(panel, span, shape), SCORED_WINDOWS)
+    windows = _windows(panel, origins, shape)
+    model, baseline = (forecast_all(each, windows.past) for each in (raw.raw_quantiles, baseline_of(shape.horizon)))
+    horizons = horizons_of(panel.times[origins], panel.interval, shape.horizon)
+    return Sample(windows.future, model, baseline, horizons)
 
 
-def _origins(panel: Panel, span: Span, shape: NetworkConfig) -> Positions:
-    return origins_in(panel, span, HISTORY_BARS, shape.horizon)
+def origins_of(panel: Panel, span: Span, shape: NetworkConfig) -> Positions:
+    """Return the origins of every window of a span that is learnt from or measured on."""
+    return origins_in(panel, span, max(MIN_HISTORY_BARS, shape.input_size), shape.horizon)
 
 
 def _windows(panel: Panel, origins: Positions, shape: NetworkConfig) -> Windows:
@@ -144,9 +201,9 @@ def _windows(panel: Panel, origins: Positions, shape: NetworkConfig) -> Windows:
 
 
 def _check(panel: Panel, span: Span, shape: NetworkConfig) -> None:
-    have = len(_origins(panel, span, shape))
+    have = len(origins_of(panel, span, shape))
     if have < MIN_WINDOWS:
-        bars = len(panel.log_closes)
+        bars = panel.bars
         need = bars + 10 * (MIN_WINDOWS - have)
         raise TooLittleHistory(
             f"{bars} bars of {len(panel.symbols)} symbols leave {have} windows between "

@@ -1,9 +1,9 @@
 """Answer forecast requests: read history, climb the ladder, put it into words, note it down."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Protocol
 
@@ -14,16 +14,23 @@ from deployments.forecasting.baselines import BASELINE_NAME
 from deployments.forecasting.history import History, coming_times, history_of
 from deployments.forecasting.issued import IssuedForecast
 from deployments.forecasting.journal import ForecastJournal
-from deployments.forecasting.ladder import LeastRecent, Prediction, bars_wanted, predict
+from deployments.forecasting.ladder import LeastRecent, Prediction, Task, bars_wanted, predict
 from deployments.forecasting.listings import Listings
 from deployments.forecasting.models import Forecast, ForecastRequest, Skill
 from deployments.forecasting.shelf import Choice, ModelShelf
 from deployments.forecasting.skillbook import Skillbook
-from deployments.market_data.models import CandleQuery, Candles
+from deployments.market_data.models import CandleQuery, Candles, Interval
 
 CACHED_PREDICTIONS = 2_048
+CACHED_HISTORIES = 1_024
 
-_Foreseen = tuple[Prediction, tuple[datetime, ...]]
+HISTORY_FRESH_FOR = timedelta(seconds=1)
+"""Age up to which candles are not asked for again: market data itself confirms them that often."""
+
+Predict = Callable[[Sequence[Task]], Awaitable[list[Prediction]]]
+"""Carries out tasks off the event loop; a deployment puts those of many requests together."""
+
+Histories = dict[str, History | CandlecastError]
 
 
 class BatchReader(Protocol):
@@ -32,6 +39,21 @@ class BatchReader(Protocol):
     async def candles_batch(
         self, symbols: tuple[str, ...], query: CandleQuery
     ) -> dict[str, Candles | CandlecastError]: ...
+
+
+async def predict_in_thread(tasks: Sequence[Task]) -> list[Prediction]:
+    """Carry out tasks by themselves in a thread."""
+    return await asyncio.to_thread(predict, tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Which history was read: two of these are equal where the answer is the same."""
+
+    symbol: str
+    interval: Interval
+    bars: int
+    as_of: datetime | None
 
 
 class Forecasts:
@@ -45,6 +67,7 @@ class Forecasts:
         journal: ForecastJournal,
         skillbook: Skillbook,
         clock: Clock,
+        predict: Predict = predict_in_thread,
     ) -> None:
         self._market = market
         self._listings = listings
@@ -52,7 +75,9 @@ class Forecasts:
         self._journal = journal
         self._skillbook = skillbook
         self._clock = clock
-        self._cache: LeastRecent[str, _Foreseen] = LeastRecent(CACHED_PREDICTIONS)
+        self._predict = predict
+        self._predictions: LeastRecent[str, Prediction] = LeastRecent(CACHED_PREDICTIONS)
+        self._histories: LeastRecent[_Read, tuple[datetime, History]] = LeastRecent(CACHED_HISTORIES)
 
     async def one(self, request: ForecastRequest) -> Forecast:
         """Forecast one symbol; raises `InvalidRequest`, `UnknownSymbol`, `NoCandles` or `TooLittleHistory`."""
@@ -62,38 +87,62 @@ class Forecasts:
         return answer
 
     async def many(self, symbols: tuple[str, ...], request: ForecastRequest) -> dict[str, Forecast | CandlecastError]:
-        """Forecast many symbols in one pass, each answered by its forecast or its error."""
+        """Forecast many symbols in one pass, each answered by its forecast or its error.
+
+        The model is chosen once: all answers come from one version, whatever is promoted meanwhile.
+        """
         check_request(request)
         choice = await self._shelf.choose(request.interval, request.horizon, request.as_of)
-        query = CandleQuery("", request.interval, limit=bars_wanted(choice), as_of=request.as_of)
-        histories, errors = _histories(await self._market.candles_batch(symbols, query))
-        foreseen = await self._foresee(choice, histories, request.horizon)
+        read = await self._read(symbols, request, bars_wanted(choice))
+        histories = {symbol: history for symbol, history in read.items() if isinstance(history, History)}
+        predictions = await self._foresee(choice, histories, request.horizon)
         now = self._clock()
-        answers: dict[str, Forecast | CandlecastError] = dict(errors)
-        for symbol, (prediction, times) in foreseen.items():
-            answers[symbol] = self._tell(request, histories[symbol], prediction, times, now)
+        answers: dict[str, Forecast | CandlecastError] = {
+            symbol: error for symbol, error in read.items() if isinstance(error, CandlecastError)
+        }
+        for symbol, prediction in predictions.items():
+            answers[symbol] = self._tell(request, histories[symbol], prediction, now)
         return {symbol: answers[symbol] for symbol in symbols}
 
-    async def _foresee(self, choice: Choice, histories: Mapping[str, History], horizon: int) -> dict[str, _Foreseen]:
+    async def _read(self, symbols: tuple[str, ...], request: ForecastRequest, bars: int) -> Histories:
+        now, found = self._clock(), Histories()
+        for symbol in symbols:
+            held = self._histories.get(_Read(symbol, request.interval, bars, request.as_of))
+            if held and now - held[0] < HISTORY_FRESH_FOR:
+                found[symbol] = held[1]
+        missing = tuple(symbol for symbol in symbols if symbol not in found)
+        if not missing:
+            return found
+        query = CandleQuery("", request.interval, limit=bars, as_of=request.as_of)
+        answers = await self._market.candles_batch(missing, query)
+        fresh = await asyncio.gather(*(self._history(answers[symbol], symbol) for symbol in missing))
+        for symbol, history in zip(missing, fresh, strict=True):
+            found[symbol] = history
+            if isinstance(history, History):
+                self._histories.put(_Read(symbol, request.interval, bars, request.as_of), (now, history))
+        return found
+
+    async def _history(self, answer: Candles | CandlecastError, symbol: str) -> History | CandlecastError:
+        try:
+            if isinstance(answer, CandlecastError):
+                raise answer
+            return history_of(answer, (await self._listings.listing(symbol)).calendar)
+        except CandlecastError as error:
+            return error
+
+    async def _foresee(self, choice: Choice, histories: Mapping[str, History], horizon: int) -> dict[str, Prediction]:
         keys = {symbol: _key(choice, history, horizon) for symbol, history in histories.items()}
-        known = {symbol: held for symbol, key in keys.items() if (held := self._cache.get(key))}
-        missing = {symbol: history for symbol, history in histories.items() if symbol not in known}
+        known = {symbol: held for symbol, key in keys.items() if (held := self._predictions.get(key))}
+        missing = [symbol for symbol in histories if symbol not in known]
         if missing:
-            calendars = {symbol: (await self._listings.listing(symbol)).calendar for symbol in missing}
-            fresh = await asyncio.to_thread(_compute, choice, missing, calendars, horizon)
-            for symbol, foreseen in fresh.items():
-                self._cache.put(keys[symbol], foreseen)
-            known |= fresh
+            tasks = [Task(choice, histories[symbol], horizon) for symbol in missing]
+            for symbol, prediction in zip(missing, await self._predict(tasks), strict=True):
+                self._predictions.put(keys[symbol], prediction)
+                known[symbol] = prediction
         return known
 
-    def _tell(
-        self,
-        request: ForecastRequest,
-        history: History,
-        prediction: Prediction,
-        times: tuple[datetime, ...],
-        now: datetime,
-    ) -> Forecast:
+    def _tell(self, request: ForecastRequest, history: History, prediction: Prediction, now: datetime) -> Forecast:
+        times = coming_times(history.calendar, history.interval, history.last_time, request.horizon)
         issued = issue(request, history, prediction, times, self._skill(request, history, prediction), now)
         if request.as_of is None:
             self._journal.add(_unskilled(issued))
@@ -108,39 +157,15 @@ class Forecasts:
         return self._skillbook.skill(history.symbol, request.interval, request.horizon, name, card)
 
 
-def _histories(
-    answers: Mapping[str, Candles | CandlecastError],
-) -> tuple[dict[str, History], dict[str, CandlecastError]]:
-    histories: dict[str, History] = {}
-    errors: dict[str, CandlecastError] = {}
-    for symbol, answer in answers.items():
-        try:
-            if isinstance(answer, CandlecastError):
-                raise answer
-            histories[symbol] = history_of(answer)
-        except CandlecastError as error:
-            errors[symbol] = error
-    return histories, errors
-
-
-def _compute(
-    choice: Choice, histories: Mapping[str, History], calendars: Mapping[str, str], horizon: int
-) -> dict[str, _Foreseen]:
-    predictions = predict(choice, histories, horizon)
-    return {
-        symbol: (
-            predictions[symbol],
-            coming_times(calendars[symbol], history.interval, history.last_time, horizon),
-        )
-        for symbol, history in histories.items()
-    }
-
-
 def _key(choice: Choice, history: History, horizon: int) -> str:
-    # The closes themselves take part: a corrected bar changes the forecast without changing the last candle.
+    # The bars themselves take part: a corrected one changes the forecast without changing the last candle.
     model = choice.loaded.card.version if choice.loaded else choice.reason
-    digest = blake2b(history.log_closes.tobytes(), digest_size=16).hexdigest()
-    return f"{history.symbol}|{history.interval}|{horizon}|{history.last_time.isoformat()}|{model}|{digest}"
+    digest = blake2b(history.log_closes.tobytes(), digest_size=16)
+    digest.update(history.bars.variances.tobytes())
+    if choice.recalibration:
+        digest.update(choice.recalibration.stretch.tobytes())
+    key = (history.symbol, history.interval, horizon, history.calendar, history.last_time.isoformat(), model)
+    return "|".join(map(str, (*key, digest.hexdigest())))
 
 
 def _unskilled(issued: IssuedForecast) -> IssuedForecast:

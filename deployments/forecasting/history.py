@@ -1,38 +1,51 @@
 """What a forecast starts from: the newest closed bars of a symbol, and the times of the bars to come."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 
 from deployments.common.errors import TooLittleHistory
+from deployments.forecasting.bars import Bars, bars_of
 from deployments.forecasting.baselines import MIN_BASELINE_BARS
 from deployments.forecasting.quantiles import FloatArray
+from deployments.forecasting.season import Hours, hours_of_week
+from deployments.forecasting.windows import Past
 from deployments.market_data.calendars import calendar_named
-from deployments.market_data.instants import to_datetime
+from deployments.market_data.instants import Times, to_datetime, to_numpy
 from deployments.market_data.models import Candles, Interval
+
+REMEMBERED_STEPS = 4_096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """Consecutive closed bars of one symbol as log closes (bars,), oldest first, and what is known of them.
+    """Closed bars of one symbol on the grid of its `calendar`, oldest first, and what is known of them.
 
-    `last_time` opens the newest bar, `missing_bars` counts those that the calendar expects between them.
+    `last_time` opens the newest bar, `missing_bars` counts those that market data found missing between them.
     """
 
     symbol: str
     interval: Interval
-    log_closes: FloatArray
+    calendar: str
+    bars: Bars
     last_time: datetime
     data_as_of: datetime
     stale: bool
     missing_bars: int
 
+    @property
+    def log_closes(self) -> FloatArray:
+        """The log closes of all bars (bars,); where one is missing, the close before it."""
+        return self.bars.log_closes
+
     def __len__(self) -> int:
-        return len(self.log_closes)
+        return len(self.bars)
 
 
-def history_of(candles: Candles) -> History:
+def history_of(candles: Candles, calendar: str) -> History:
     """Return the history in an answer of market data; raises `TooLittleHistory` below what a baseline needs."""
     bars = candles.table.num_rows - candles.forming
     if bars < MIN_BASELINE_BARS:
@@ -43,11 +56,26 @@ def history_of(candles: Candles) -> History:
     return History(
         symbol=candles.symbol,
         interval=candles.interval,
-        log_closes=np.log(table["close"].to_numpy()),
+        calendar=calendar,
+        bars=bars_of(table, calendar, candles.interval, candles.symbol),
         last_time=last_time,
         data_as_of=last_time + candles.interval.delta,
         stale=candles.stale,
         missing_bars=sum(gap.bars for gap in candles.gaps),
+    )
+
+
+def past_of(histories: Sequence[History], bars: int, steps: int) -> Past:
+    """Return what a model reads of at most `bars` bars each, for `steps` ahead; shorter ones are masked in front."""
+    width = min(bars, max(len(history) for history in histories))
+    cut = [_cut(history.bars, width) for history in histories]
+    return Past(
+        np.stack([each.log_closes for each in cut]),
+        np.stack([each.variances for each in cut]),
+        np.stack([each.known for each in cut]),
+        np.stack([each.hours for each in cut]),
+        np.stack([_coming_hours(each.calendar, each.interval, each.last_time, steps) for each in histories]),
+        np.array([history.calendar for history in histories]),
     )
 
 
@@ -56,7 +84,31 @@ def coming_times(calendar: str, interval: Interval, last_time: datetime, n: int)
 
     Past the end of an exchange's published sessions the bars simply go on.
     """
-    times = [to_datetime(time) for time in calendar_named(calendar).next_bars(interval, last_time, n)]
-    while len(times) < n:
-        times.append((times[-1] if times else last_time) + interval.delta)
-    return tuple(times)
+    return tuple(to_datetime(time) for time in _coming(calendar, interval, last_time, n))
+
+
+@lru_cache(maxsize=REMEMBERED_STEPS)
+def _coming_hours(calendar: str, interval: Interval, last_time: datetime, n: int) -> Hours:
+    return hours_of_week(_coming(calendar, interval, last_time, n), calendar, interval)
+
+
+@lru_cache(maxsize=REMEMBERED_STEPS)
+def _coming(calendar: str, interval: Interval, last_time: datetime, n: int) -> Times:
+    due = calendar_named(calendar).next_bars(interval, last_time, n)
+    newest = due[-1] if len(due) else to_numpy(last_time)
+    further = newest + np.arange(1, n - len(due) + 1) * np.timedelta64(interval.delta)
+    times: Times = np.concatenate([due, further.astype("datetime64[us]")])
+    return times
+
+
+def _cut(bars: Bars, width: int) -> Bars:
+    if len(bars) >= width:
+        return bars[-width:]
+    before = width - len(bars)
+    return Bars(
+        np.pad(bars.times, (before, 0), mode="edge"),
+        np.pad(bars.log_closes, (before, 0), mode="edge"),
+        np.pad(bars.variances, (before, 0)),
+        np.pad(bars.known, (before, 0)),
+        np.pad(bars.hours, (before, 0), mode="edge"),
+    )

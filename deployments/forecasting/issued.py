@@ -14,7 +14,8 @@ class IssuedForecast:
     """A forecast with its quantiles and those of the baseline, both (horizon, 9) in log price.
 
     `last_time` opens the last candle it saw and `last_close` is its log close; `scale` is the mean absolute one-bar
-    log move before it, the denominator of the scaled error.
+    log move before it, the denominator of the scaled error. `raw` are the model's own quantiles where a recalibration
+    changed them, None where `quantiles` are those.
     """
 
     forecast: Forecast
@@ -23,6 +24,12 @@ class IssuedForecast:
     scale: float
     quantiles: FloatArray
     baseline: FloatArray
+    raw: FloatArray | None = None
+
+    @property
+    def model_quantiles(self) -> FloatArray:
+        """What the model itself had said."""
+        return self.quantiles if self.raw is None else self.raw
 
     @property
     def key(self) -> str:

@@ -1,17 +1,19 @@
 """The ladder: the champion where it can answer, else the baseline with the reason, else nothing at all."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from deployments.common.telemetry import logger
 from deployments.forecasting.baselines import BASELINE_BARS, ewma_quantiles, naive_scale
-from deployments.forecasting.history import History
+from deployments.forecasting.history import History, past_of
 from deployments.forecasting.quantiles import FloatArray
+from deployments.forecasting.recalibration import Recalibration, apply
 from deployments.forecasting.shelf import Choice, LoadedModel
+from deployments.forecasting.windows import Past
 
 log = logger(__name__)
 
@@ -20,11 +22,20 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One history to forecast. `choice` was made when the request came in: whatever is promoted meanwhile, it stays."""
+
+    choice: Choice
+    history: History
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """Log-price quantiles of one symbol and the baseline's, both (horizon, 9).
 
     `loaded` is the model behind `quantiles`; None says that they are the baseline's, and `reason` why. `scale` is the
-    mean absolute one-bar log move before.
+    mean absolute one-bar log move before. `raw` are the model's own quantiles where a recalibration changed them.
     """
 
     loaded: LoadedModel | None
@@ -32,6 +43,7 @@ class Prediction:
     quantiles: FloatArray
     baseline: FloatArray
     scale: float
+    raw: FloatArray | None = None
 
 
 def bars_wanted(choice: Choice) -> int:
@@ -39,43 +51,67 @@ def bars_wanted(choice: Choice) -> int:
     return max(BASELINE_BARS, choice.loaded.model.history_bars if choice.loaded else 0)
 
 
-def predict(choice: Choice, histories: Mapping[str, History], horizon: int) -> dict[str, Prediction]:
-    """Forecast every history in as few forward passes as there are different lengths. Blocking, CPU-heavy."""
-    by_length: dict[int, list[str]] = defaultdict(list)
-    for symbol, history in histories.items():
-        by_length[len(history)].append(symbol)
-    answers: dict[str, Prediction] = {}
-    for symbols in by_length.values():
-        answers |= _predict_equal(choice, symbols, [histories[symbol] for symbol in symbols], horizon)
-    return answers
+def predict(tasks: Sequence[Task]) -> list[Prediction]:
+    """Carry out tasks, of many requests together, in as few forward passes as there are models and lengths.
+
+    Blocking, CPU-heavy. Answers are in the order of the tasks.
+    """
+    # Histories of one length need no padding, and so none is forecast otherwise for the company it keeps.
+    groups: dict[tuple[object, int], list[int]] = defaultdict(list)
+    for place, task in enumerate(tasks):
+        groups[id(task.choice.loaded), len(task.history)].append(place)
+    answers: dict[int, Prediction] = {}
+    for places in groups.values():
+        answers |= dict(zip(places, _predict_alike([tasks[place] for place in places]), strict=True))
+    return [answers[place] for place in range(len(tasks))]
 
 
-def _predict_equal(
-    choice: Choice, symbols: Sequence[str], histories: Sequence[History], horizon: int
-) -> dict[str, Prediction]:
-    closes = np.stack([history.log_closes for history in histories])
-    baseline = ewma_quantiles(closes[:, -BASELINE_BARS:], horizon)
-    loaded, reason, quantiles = _climb(choice, closes, horizon, baseline)
-    scales = naive_scale(closes)
-    return {
-        symbol: Prediction(loaded, reason, quantiles[row], baseline[row], float(scales[row]))
-        for row, symbol in enumerate(symbols)
-    }
+def _predict_alike(tasks: Sequence[Task]) -> list[Prediction]:
+    loaded = tasks[0].choice.loaded
+    steps = max([task.horizon for task in tasks] + [loaded.model.horizon if loaded else 0])
+    past = past_of([task.history for task in tasks], bars_wanted(tasks[0].choice), steps)
+    closes, known = past.log_closes[:, -BASELINE_BARS:], past.known[:, -BASELINE_BARS:]
+    baseline, scales = ewma_quantiles(closes, steps, known=known), naive_scale(past.log_closes, past.known)
+    loaded, reason, quantiles = _climb(loaded, past, len(tasks[0].history), baseline)
+    return [
+        _recalibrated(
+            Prediction(
+                loaded=loaded,
+                reason=reason or task.choice.reason,
+                quantiles=quantiles[row, : task.horizon],
+                baseline=baseline[row, : task.horizon],
+                scale=float(scales[row]),
+            ),
+            task.choice.recalibration,
+        )
+        for row, task in enumerate(tasks)
+    ]
 
 
 def _climb(
-    choice: Choice, closes: FloatArray, horizon: int, baseline: FloatArray
+    loaded: LoadedModel | None, past: Past, have: int, baseline: FloatArray
 ) -> tuple[LoadedModel | None, str, FloatArray]:
-    if choice.loaded is None:
-        return None, choice.reason, baseline
-    model, have = choice.loaded.model, closes.shape[1]
-    if have < model.input_size:
-        return None, f"the model reads {model.input_size} bars and there are {have}", baseline
-    quantiles = model.quantiles(closes)[:, :horizon]
+    """Return who answers, why not the model if not, and the answer."""
+    if loaded is None:
+        return None, "", baseline
+    if have < loaded.model.input_size:
+        return None, f"the model reads {loaded.model.input_size} bars and there are {have}", baseline
+    try:
+        quantiles = loaded.model.quantiles(past)
+    except Exception as error:
+        # Whatever is wrong with a model, the baseline still answers, and says so.
+        log.error("model failed", exc_info=error, version=loaded.card.version)
+        return None, f"the model failed with {type(error).__name__}", baseline
     if not np.isfinite(quantiles).all():
-        log.error("model answered no number", version=choice.loaded.card.version)
+        log.error("model answered no number", version=loaded.card.version)
         return None, "the model's answer was not a number", baseline
-    return choice.loaded, "", quantiles
+    return loaded, "", quantiles
+
+
+def _recalibrated(prediction: Prediction, recalibration: Recalibration | None) -> Prediction:
+    if prediction.loaded is None or recalibration is None:
+        return prediction
+    return replace(prediction, quantiles=apply(prediction.quantiles, recalibration), raw=prediction.quantiles)
 
 
 class LeastRecent(Generic[K, V]):

@@ -5,7 +5,9 @@ Candlecast's home, beside the registry.
 """
 
 import re
+import shutil
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import UnknownTraining
 from deployments.common.telemetry import logger
 from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
-from deployments.forecasting.records import from_json, to_json, write_atomically
+from deployments.forecasting.records import create_atomically, from_json, to_json, write_atomically
 
 log = logger(__name__)
 
@@ -30,14 +32,10 @@ class TrainingLedger:
         self._clock = clock
 
     def start(self, run_id: str, request: TrainingRequest, max_steps: int) -> TrainingRun:
-        """Enter a run as pending and return it; a run already entered is returned as it stands."""
-        try:
-            return self.run(run_id)
-        except UnknownTraining:
-            now = self._clock()
+        """Enter a run as pending and return it; a run already entered, by anyone, is returned as it stands."""
+        now = self._clock()
         run = TrainingRun(run_id, TrainingState.PENDING, "waiting", request, now, now, max_steps=max_steps)
-        self._write(run)
-        return run
+        return run if create_atomically(self._path(run_id), to_json(run)) else self.run(run_id)
 
     def update(self, run_id: str, **changes: Any) -> TrainingRun:
         """Change fields of a run and return it; raises `UnknownTraining`, or `TypeError` for an unknown field."""
@@ -60,6 +58,17 @@ class TrainingLedger:
         """Return all readable runs, newest first."""
         found = [run for path in self._directory.glob("*/run.json") if (run := self._readable(path.parent.name))]
         return tuple(sorted(found, key=lambda run: (run.created_at, run.id), reverse=True))
+
+    def ids(self) -> set[str]:
+        """Return the ids of all runs, also of those whose record cannot be read."""
+        return {path.parent.name for path in self._directory.glob("*/run.json")}
+
+    def prune(self, older_than: datetime) -> tuple[str, ...]:
+        """Forget finished runs last changed before `older_than` and return their ids."""
+        gone = tuple(run.id for run in self.runs() if run.state in FINISHED and run.updated_at < older_than)
+        for run_id in gone:
+            shutil.rmtree(self._path(run_id).parent, ignore_errors=True)
+        return gone
 
     def _readable(self, run_id: str) -> TrainingRun | None:
         try:

@@ -84,7 +84,10 @@ class ModelStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the judge said of a version, when, and on which evidence."""
+    """What the judge said of a version, when, and on which evidence.
+
+    `against` is the champion that it was judged beside: empty where there was none, None where nobody knows.
+    """
 
     version: str
     verdict: str
@@ -92,11 +95,16 @@ class Decision:
     decided_at: datetime
     replaced: str | None = None
     evidence: dict[str, float] = field(default_factory=dict)
+    against: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A version in the registry: its data, its configuration, its scores, its fate."""
+    """A version in the registry: its data, its configuration, its scores, its fate.
+
+    `sha256` is that of the weights, `data_sha256` that of the candles; with `seed` and `code_version` they say how to
+    make it again.
+    """
 
     version: str
     interval: Interval
@@ -111,6 +119,9 @@ class ModelCard:
     config: dict[str, Any]
     decision: Decision | None
     sha256: str
+    data_sha256: str = ""
+    seed: int = 0
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +135,19 @@ class ModelList:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What to train; an empty `symbols` means every enabled symbol."""
+    """What to train; an empty `symbols` means every enabled symbol.
+
+    `quantiles` are those that the network itself learns, empty for the whole grid of nine that is served either way.
+    """
 
     symbols: tuple[str, ...] = ()
     interval: Interval = Interval.H1
     horizon: int = 24
-    input_size: int = 168
-    max_steps: int = 400
+    input_size: int = 48
+    max_steps: int = 1_200
     lookback_days: int | None = None
     seed: int = 1
+    quantiles: tuple[float, ...] = ()
 
 
 class TrainingState(StrEnum):
@@ -185,8 +200,41 @@ class PastForecast:
     baseline_pinball: float | None
 
 
+class KeeperState(StrEnum):
+    """Whether the books are kept: `waiting` while another process holds the lease, `failing` with an error."""
+
+    KEEPING = "keeping"
+    WAITING = "waiting"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperStatus:
+    """What the keeper of the forecaster's books did last.
+
+    `at` is the end of its last round and `epoch` the number of its tenure. Of that round: forecasts `issued`,
+    `resolved` and `lost` (a bar never came), forecasts behind each recalibration by model version, `retraining` the
+    runs asked for with their reasons, and versions `deleted`. The next round is due after `interval_s`.
+    """
+
+    state: KeeperState
+    at: datetime
+    epoch: int = 0
+    issued: int = 0
+    resolved: int = 0
+    lost: int = 0
+    recalibrated: dict[str, int] = field(default_factory=dict)
+    retraining: dict[str, str] = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
+    error: str = ""
+    interval_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class ForecasterHealth:
+    """Which champions there are, which versions are loaded, why they differ if they do, and how the books stand."""
+
     champions: dict[str, str]
     loaded: tuple[str, ...]
     reason: str = ""
+    keeper: KeeperStatus | None = None

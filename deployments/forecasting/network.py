@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,23 +23,28 @@ class NetworkConfig:
     """The shape of the network: three stacks, the first for slow movements, the last for every bar.
 
     `regimes` counts the numbers per window that say what regime the market is in (NHITS's static exogenous inputs).
+    `quantiles`, ascending, are those that the network itself answers; what lies between or beyond follows (`on_grid`).
     """
 
-    input_size: int = 168
+    input_size: int = 48
     horizon: int = 24
-    regimes: int = 3
-    width: int = 256
-    pooling: tuple[int, ...] = (8, 4, 1)
+    regimes: int = 18
+    width: int = 128
+    pooling: tuple[int, ...] = (4, 2, 1)
     downsampling: tuple[int, ...] = (12, 4, 1)
-    dropout: float = 0.2
+    dropout: float = 0.4
+    quantiles: tuple[float, ...] = QUANTILES
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold and `from_dict` takes."""
-        return {**asdict(self), "pooling": list(self.pooling), "downsampling": list(self.downsampling)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "NetworkConfig":
-        return cls(**{**config, "pooling": tuple(config["pooling"]), "downsampling": tuple(config["downsampling"])})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in config.items()
+        }
+        return cls(**fields)
 
 
 class _Library(NamedTuple):
@@ -78,7 +84,7 @@ def arguments(config: NetworkConfig) -> dict[str, Any]:
         "h": config.horizon,
         "input_size": config.input_size,
         "stat_exog_list": [f"regime{number}" for number in range(config.regimes)],
-        "loss": _library().MQLoss(quantiles=list(QUANTILES)),
+        "loss": _library().MQLoss(quantiles=list(config.quantiles)),
         "stack_types": stacks * ["identity"],
         "n_blocks": stacks * [1],
         "mlp_units": 2 * [[config.width, config.width]],
@@ -95,16 +101,17 @@ def arguments(config: NetworkConfig) -> dict[str, Any]:
     }
 
 
-def forward(module: torch.nn.Module, path: torch.Tensor, regime: torch.Tensor) -> torch.Tensor:
-    """Return the nine quantiles of every step, (n, horizon, 9), in the library's own order (see `ascending`).
+def forward(
+    module: torch.nn.Module, path: torch.Tensor, mask: torch.Tensor, regime: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the nine quantiles of every step, (n, horizon, 9), in the library's own order (see `ascending_order`).
 
-    `path` (n, input_size) and `regime` (n, regimes) lie on the module's device.
+    `path` and `mask` (n, input_size), 1 where a bar is known, and `regime` (n, regimes) lie on the module's device.
     """
-    insample = path.unsqueeze(-1)
     answer: torch.Tensor = module(
         {
-            "insample_y": insample,
-            "insample_mask": torch.ones_like(insample),
+            "insample_y": path.unsqueeze(-1),
+            "insample_mask": mask.unsqueeze(-1),
             "futr_exog": None,
             "hist_exog": None,
             "stat_exog": regime,
@@ -117,6 +124,16 @@ def ascending_order(module: torch.nn.Module) -> torch.Tensor:
     """Return the index that puts the network's outputs into the order of `QUANTILES`; the library may have another."""
     quantiles: torch.Tensor = _inner(module).loss.quantiles
     return torch.argsort(quantiles.detach())
+
+
+def on_grid(config: NetworkConfig) -> torch.Tensor:
+    """Return the matrix (own quantiles, 9) that turns the network's ascending answer into one for each of `QUANTILES`.
+
+    Linear in the normal score between its own quantiles, like the outermost beyond them.
+    """
+    own, grid = ([NormalDist().inv_cdf(each) for each in quantiles] for quantiles in (config.quantiles, QUANTILES))
+    rows = [np.interp(grid, own, unit) for unit in np.eye(len(own))]
+    return torch.from_numpy(np.array(rows, dtype=np.float32))
 
 
 def weights_of(module: torch.nn.Module) -> Tensors:

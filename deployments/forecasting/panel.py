@@ -1,4 +1,4 @@
-"""Many symbols' closes as one contiguous array, and its split by time."""
+"""Many symbols' bars as contiguous arrays, and their split by time."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from deployments.common.errors import BadUpstream, TooLittleHistory
+from deployments.common.errors import TooLittleHistory
+from deployments.forecasting.bars import Mask, bars_of
 from deployments.forecasting.quantiles import FloatArray
-from deployments.market_data.instants import Times, times_of, to_datetime
+from deployments.forecasting.season import Hours
+from deployments.market_data.instants import Times, to_datetime
 from deployments.market_data.models import Interval
+from deployments.market_data.symbols import guess_draft
 
 Positions = npt.NDArray[np.int64]
 
@@ -23,17 +26,26 @@ SHARES = (0.7, 0.8, 0.9)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """Log closes of many symbols, each on its own consecutive bars, so a weekend or an outage is no hole.
+    """Many symbols, each on its own calendar's bars, so a weekend is no hole and an outage is masked.
 
-    `log_closes` and `times` (UTC, bar opening, `datetime64[us]`) hold one symbol after the other; symbol `s` owns
-    positions `offsets[s]` to `offsets[s + 1]`.
+    `log_closes`, `variances`, `known`, `hours` (see `Bars`) and `times` (UTC, bar opening, `datetime64[us]`) hold one
+    symbol after the other; symbol `s` trades by `calendars[s]` and owns positions `offsets[s]` to `offsets[s + 1]`.
     """
 
     symbols: tuple[str, ...]
+    calendars: tuple[str, ...]
     interval: Interval
     log_closes: FloatArray
+    variances: FloatArray
+    known: Mask
+    hours: Hours
     times: Times
     offsets: Positions
+
+    @property
+    def bars(self) -> int:
+        """How many bars really came, over all symbols."""
+        return int(self.known.sum())
 
     @property
     def data_start(self) -> datetime:
@@ -45,11 +57,26 @@ class Panel:
         """The close of the last bar of any symbol: nothing later has been seen."""
         return to_datetime(self.times.max()) + self.interval.delta
 
+    def symbols_at(self, positions: Positions) -> npt.NDArray[np.str_]:
+        """Return whose bars lie at these positions."""
+        return np.array(self.symbols, dtype=np.str_)[self._places(positions)]
+
+    def calendars_at(self, positions: Positions) -> npt.NDArray[np.str_]:
+        """Return whose calendar the bars at these positions follow."""
+        return np.array(self.calendars, dtype=np.str_)[self._places(positions)]
+
+    def starts_at(self, positions: Positions) -> Positions:
+        """Return where the symbol of each position begins."""
+        return self.offsets[self._places(positions)]
+
+    def _places(self, positions: Positions) -> npt.NDArray[np.intp]:
+        return np.searchsorted(self.offsets, positions, side="right") - 1
+
     @property
     def fingerprint(self) -> str:
-        """The sha256 of symbols, times and closes, so that a model names the data that made it."""
-        digest = hashlib.sha256("\0".join((self.interval, *self.symbols)).encode())
-        for array in (self.offsets, self.times.view(np.int64), self.log_closes):
+        """The sha256 of symbols, times, closes and ranges, so that a model names the data that made it."""
+        digest = hashlib.sha256("\0".join((self.interval, *self.symbols, *self.calendars)).encode())
+        for array in (self.offsets, self.times.view(np.int64), self.log_closes, self.variances, self.known):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -72,33 +99,30 @@ class Spans:
     test: Span
 
 
-def closes_on_grid(table: pa.Table, symbol: str = "") -> tuple[Times, FloatArray]:
-    """Return opening times and log closes of consecutive bars from a table with `CANDLE_SCHEMA`.
-
-    Raises `BadUpstream` where a close has no logarithm or time runs back: such rows should have been quarantined.
-    """
-    times = times_of(table)
-    closes = table["close"].to_numpy().astype(np.float64)
-    bad = ~(np.isfinite(closes) & (closes > 0))
-    if bad.any():
-        raise BadUpstream(f"{symbol} has the close {closes[bad][0]} at {times[bad][0]}")
-    if (np.diff(times) <= np.timedelta64(0)).any():
-        raise BadUpstream(f"The candles of {symbol} do not ascend in time")
-    return times, np.log(closes)
-
-
-def panel_of(tables: Mapping[str, pa.Table], interval: Interval) -> Panel:
+def panel_of(tables: Mapping[str, pa.Table], interval: Interval, calendars: Mapping[str, str] | None = None) -> Panel:
     """Build a panel from each symbol's candles (`CANDLE_SCHEMA`); symbols without a bar are left out.
 
-    Raises `TooLittleHistory` when nothing is left, `BadUpstream` for rows that no model may see.
+    A symbol that `calendars` does not name trades by the calendar that its name suggests. Raises `TooLittleHistory`
+    when nothing is left, `BadUpstream` for rows that no model may see.
     """
     symbols = tuple(sorted(symbol for symbol, table in tables.items() if table.num_rows))
     if not symbols:
         raise TooLittleHistory("There is no candle to train on", 0, 1)
-    series = [closes_on_grid(tables[symbol], symbol) for symbol in symbols]
-    offsets = np.cumsum([0, *(len(times) for times, _ in series)], dtype=np.int64)
-    times = np.concatenate([times for times, _ in series])
-    return Panel(symbols, interval, np.concatenate([closes for _, closes in series]), times, offsets)
+    named = tuple((calendars or {}).get(symbol) or guess_draft(symbol).calendar for symbol in symbols)
+    series = [
+        bars_of(tables[symbol], calendar, interval, symbol) for symbol, calendar in zip(symbols, named, strict=True)
+    ]
+    return Panel(
+        symbols,
+        named,
+        interval,
+        np.concatenate([bars.log_closes for bars in series]),
+        np.concatenate([bars.variances for bars in series]),
+        np.concatenate([bars.known for bars in series]),
+        np.concatenate([bars.hours for bars in series]),
+        np.concatenate([bars.times for bars in series]),
+        np.cumsum([0, *(len(bars) for bars in series)], dtype=np.int64),
+    )
 
 
 def spans_of(panel: Panel, shares: tuple[float, float, float] = SHARES) -> Spans:
@@ -112,14 +136,15 @@ def spans_of(panel: Panel, shares: tuple[float, float, float] = SHARES) -> Spans
 def origins_in(panel: Panel, span: Span, history_bars: int, horizon: int, stride: int = 1) -> Positions:
     """Return the positions of the last bar read, for every window whose `horizon` bars ahead all lie in `span`.
 
-    The first `horizon` bars of a span that follows another are skipped (the embargo), and every window has
-    `history_bars` bars of its own symbol to read.
+    The first `horizon` bars of a span that follows another are skipped (the embargo), every window has at least
+    `history_bars` bars of its own symbol to read, and its last bar did come.
     """
     found = [
         np.arange(*_origin_range(panel, symbol, span, history_bars, horizon), stride, dtype=np.int64)
         for symbol in range(len(panel.symbols))
     ]
-    return np.concatenate(found)
+    positions = np.concatenate(found)
+    return positions[panel.known[positions]]
 
 
 def _origin_range(panel: Panel, symbol: int, span: Span, history_bars: int, horizon: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A trained model at work: log closes in, log-price quantiles out."""
+"""A trained model at work: what is known of a market in, log-price quantiles out."""
 
 from typing import Any
 
@@ -11,7 +11,12 @@ from deployments.forecasting.baselines import ewma_quantiles
 from deployments.forecasting.calibration import Calibration, calibrated
 from deployments.forecasting.network import NetworkConfig, Tensors
 from deployments.forecasting.quantiles import FloatArray
-from deployments.forecasting.recipe import HISTORY_BARS, Inputs, Prior, inputs_of, quantiles_of
+from deployments.forecasting.recipe import Inputs, Prior, Seasons, inputs_of, quantiles_of
+from deployments.forecasting.scale import HISTORY_BARS, REGIMES, ScaleFit
+from deployments.forecasting.windows import Past
+
+FORMAT = 2
+"""What tensors and configuration mean. Format 1 read closes alone; its artefacts are refused, not misread."""
 
 NETWORK_PREFIX = "network."
 
@@ -26,15 +31,23 @@ class Predictor:
     def __init__(self, tensors: Tensors, config: dict[str, Any], device: str = "cpu") -> None:
         """Raises `DamagedModel` when tensors and configuration do not make a model."""
         self._device = device
+        if config.get("format") != FORMAT:
+            found = config.get("format", 1)
+            raise DamagedModel(f"the artefact has format {found} and this version reads format {FORMAT}: train anew")
         try:
             self._shape = NetworkConfig.from_dict(config["network"])
-            self._module = network.with_weights(network.build(self._shape, device), _weights(tensors)).eval()
-            self._prior = Prior(_floats(tensors, "prior.weights"), _floats(tensors, "prior.levels"))
+            self._modules = [
+                network.with_weights(network.build(self._shape, device), weights).eval()
+                for weights in _members(tensors, int(config["training"]["members"]))
+            ]
+            self._prior = _prior(tensors, tuple(config["calendars"]))
             blend = float(_floats(tensors, "calibration.blend")[0])
             self._calibration = Calibration(_floats(tensors, "calibration.stretch"), blend)
-        except (KeyError, TypeError, RuntimeError) as error:
+            _check(self._shape, self._prior, self._calibration)
+            self._order = network.ascending_order(self._modules[0])
+            self._grid = network.on_grid(self._shape).to(device)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise DamagedModel(f"the artefact is not a model of this version: {error}") from error
-        self._order = network.ascending_order(self._module)
 
     @property
     def input_size(self) -> int:
@@ -51,52 +64,89 @@ class Predictor:
         """Bars beyond which older ones change nothing."""
         return max(HISTORY_BARS, self._shape.input_size)
 
-    def quantiles(self, log_closes: FloatArray) -> FloatArray:
-        """Return log-price quantiles (n, horizon, 9), ascending, for log closes (n, at least input_size) without NaN.
+    def quantiles(self, past: Past) -> FloatArray:
+        """Return log-price quantiles (n, horizon, 9), ascending, for at least `input_size` bars each.
 
-        Raises `ValueError` for another shape or a value that is not finite.
+        Raises `ValueError` for fewer bars, fewer hours ahead than the horizon, or a value that is not finite.
         """
-        history = _checked(log_closes, self.input_size)[:, -self.history_bars :]
-        raw = self.raw_quantiles(history)
-        return calibrated(raw, ewma_quantiles(history, self.horizon), self._calibration)
+        self._check_past(past)
+        baseline = ewma_quantiles(past.log_closes, self.horizon, known=past.known)
+        return calibrated(self.raw_quantiles(past), baseline, self._calibration)
 
-    def raw_quantiles(self, history: FloatArray) -> FloatArray:
+    def raw_quantiles(self, past: Past) -> FloatArray:
         """Return what the network says, before calibration and without the baseline's part."""
-        inputs = inputs_of(history, self._prior, self.input_size)
-        return quantiles_of(history[:, -1], inputs.scale, self._prior.levels, self.correction(inputs))
+        inputs = inputs_of(past, self._prior, self.input_size)
+        return quantiles_of(past.last, inputs.scale, self._prior.levels, self.correction(inputs))
+
+    def prior_quantiles(self, past: Past) -> FloatArray:
+        """Return what volatility alone says: the baseline that the network corrects."""
+        inputs = inputs_of(past, self._prior, 1)
+        return quantiles_of(past.last, inputs.scale, self._prior.levels, np.zeros((1, 1, 1)))
 
     def correction(self, inputs: Inputs) -> FloatArray:
-        """Return the network's own output (n, horizon, 9) in the order of `QUANTILES`, from one forward pass."""
+        """Return the networks' mean output (n, horizon, 9) in the order of `QUANTILES`, from one forward pass each."""
         with torch.inference_mode():
-            path = torch.from_numpy(inputs.path).to(self._device)
-            regime = torch.from_numpy(inputs.regime).to(self._device)
-            answer = network.forward(self._module, path, regime)[..., self._order]
-            result: FloatArray = answer.cpu().numpy().astype(np.float64)
+            path, mask, regime = (
+                torch.from_numpy(each).to(self._device) for each in (inputs.path, inputs.mask, inputs.regime)
+            )
+            answers = [network.forward(module, path, mask, regime) for module in self._modules]
+            mean = torch.stack(answers).mean(dim=0)[..., self._order] @ self._grid
+            result: FloatArray = mean.cpu().numpy().astype(np.float64)
         return result
 
+    def _check_past(self, past: Past) -> None:
+        bars, steps = past.log_closes.shape[1], past.coming.shape[1]
+        if bars < self.input_size or steps < self.horizon:
+            needed = f"{self.input_size} bars and {self.horizon} hours ahead"
+            raise ValueError(f"a forecast needs {needed}, not {bars} and {steps}")
+        if not (np.isfinite(past.log_closes).all() and np.isfinite(past.variances).all()):
+            raise ValueError("log closes and variances must be finite")
 
-def tensors_of(weights: Tensors, prior: Prior, calibration: Calibration) -> Tensors:
+
+def tensors_of(members: tuple[Tensors, ...], prior: Prior, calibration: Calibration) -> Tensors:
     """Return everything that `Predictor` reads, by name, as an artefact stores it."""
+    networks = {
+        f"{NETWORK_PREFIX}{index}.{name}": tensor
+        for index, weights in enumerate(members)
+        for name, tensor in weights.items()
+    }
     return {
-        **{f"{NETWORK_PREFIX}{name}": tensor for name, tensor in weights.items()},
-        "prior.weights": prior.weights,
+        **networks,
+        "season.factors": prior.seasons.factors,
+        "scale.centre": prior.fit.centre,
+        "scale.spread": prior.fit.spread,
+        "scale.weights": prior.fit.weights,
         "prior.levels": prior.levels,
         "calibration.stretch": calibration.stretch,
         "calibration.blend": np.array([calibration.blend]),
     }
 
 
-def _weights(tensors: Tensors) -> Tensors:
-    return {name.removeprefix(NETWORK_PREFIX): tensors[name] for name in tensors if name.startswith(NETWORK_PREFIX)}
+def _members(tensors: Tensors, count: int) -> list[Tensors]:
+    prefixes = [f"{NETWORK_PREFIX}{index}." for index in range(count)]
+    return [
+        {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)} for prefix in prefixes
+    ]
+
+
+def _prior(tensors: Tensors, calendars: tuple[str, ...]) -> Prior:
+    fit = ScaleFit(*(_floats(tensors, f"scale.{name}") for name in ("centre", "spread", "weights")))
+    return Prior(Seasons(calendars, _floats(tensors, "season.factors")), fit, _floats(tensors, "prior.levels"))
+
+
+def _check(shape: NetworkConfig, prior: Prior, calibration: Calibration) -> None:
+    """Raise `ValueError` where parts that load do not belong together."""
+    grid = (shape.horizon, prior.levels.shape[-1])
+    fitting = (
+        shape.regimes == REGIMES,
+        prior.levels.shape == calibration.stretch.shape == grid,
+        prior.fit.weights.shape == (shape.horizon, 1 + REGIMES),
+        prior.fit.centre.shape == prior.fit.spread.shape == (REGIMES,),
+        len(prior.seasons.factors) == len(prior.seasons.calendars),
+    )
+    if not all(fitting):
+        raise ValueError("its parts do not fit each other")
 
 
 def _floats(tensors: Tensors, name: str) -> FloatArray:
     return np.asarray(tensors[name], dtype=np.float64)
-
-
-def _checked(log_closes: FloatArray, need: int) -> FloatArray:
-    if log_closes.ndim != 2 or log_closes.shape[1] < need:
-        raise ValueError(f"log closes have shape (series, at least {need} bars), not {log_closes.shape}")
-    if not np.isfinite(log_closes).all():
-        raise ValueError("log closes must be finite")
-    return log_closes

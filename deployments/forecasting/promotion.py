@@ -12,7 +12,7 @@ def promote(registry: Registry, version: str, force: bool, now: datetime) -> Dec
     """Make a version champion; raises `UnknownModel`, `DamagedModel`, or `PromotionRefused` with the gate's reason."""
     card = registry.card(version)
     if not force:
-        _check_gate(card)
+        _check_gate(card, registry.champion(card.interval, card.horizon))
     return registry.promote(version, _decision(card, force, now))
 
 
@@ -25,11 +25,17 @@ def rollback(registry: Registry, now: datetime) -> Decision:
     return registry.rollback(latest.interval, latest.horizon, now)
 
 
-def _check_gate(card: ModelCard) -> None:
+def _check_gate(card: ModelCard, champion: str | None) -> None:
     if card.decision is None:
         raise PromotionRefused(f"version {card.version} was never judged")
     if card.decision.verdict != "promote":
         raise PromotionRefused(f"the gate said {card.decision.verdict}: {card.decision.reason}")
+    against = card.decision.against
+    if against is not None and champion not in (against or None, card.version):
+        raise PromotionRefused(
+            f"version {card.version} was judged beside {against or 'no champion'}, and {champion} serves by now: "
+            "train again, so that the two meet"
+        )
 
 
 def _decision(card: ModelCard, force: bool, now: datetime) -> Decision:

@@ -26,6 +26,29 @@ def from_json(kind: type[T], data: bytes | str) -> T:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file at `path`, so that a reader sees the old or the new content, also after a crash."""
+    draft = _draft(path, data)
+    try:
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def create_atomically(path: Path, data: bytes) -> bool:
+    """Write the file at `path` unless there is one, and tell whether it was written; of many at once one does."""
+    draft = _draft(path, data)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_directory(path.parent)
+    return True
+
+
+def _draft(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
@@ -33,11 +56,10 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    return Path(name)
 
 
 def sync_directory(directory: Path) -> None:

@@ -2,23 +2,32 @@
 
     <root>/<interval>-h<horizon>/          a series: all versions for one interval and horizon
         <version>/                         an immutable version, see artefact.py
-        champion.json, history.jsonl       who serves, who did, and why, see succession.py
+        champion.json, history/            who serves, who did, and why, see succession.py
 
-`root` is `models/` under Candlecast's home. Any number of processes may read and publish; promotions take a file lock.
+`root` is `models/` under Candlecast's home, or any folder or URI that `MODEL_REGISTRY` names. Any number of processes
+may read and publish; promotions take a lock.
 """
 
-import fcntl
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deployments.common.errors import DamagedModel, NothingTrained, UnknownModel
 from deployments.common.telemetry import logger
-from deployments.forecasting.artefact import Tensors, encode_weights, read_artefact, read_card, sha256, write_artefact
+from deployments.forecasting.artefact import (
+    MANIFEST,
+    Tensors,
+    encode_weights,
+    read_artefact,
+    read_card,
+    sha256,
+    write_artefact,
+)
 from deployments.forecasting.models import Decision, ModelCard, ModelStatus
+from deployments.forecasting.retention import Retention, expired
+from deployments.forecasting.storage import storage_at
 from deployments.forecasting.succession import ChampionPointer, Succession
 from deployments.market_data.models import Interval
 
@@ -37,11 +46,12 @@ class ServingChoice:
 
 
 class Registry:
-    """Keep model versions under `root` and say which of them serves."""
+    """Keep model versions under `root`, a folder or a URI, and say which of them serves."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path | str) -> None:
+        self._storage = storage_at(root)
         self._cards: dict[str, ModelCard] = {}
+        self._successions: dict[str, Succession] = {}
 
     def publish(self, tensors: Tensors, card: ModelCard) -> ModelCard:
         """Store a new version and return its card with version and sha256 filled in.
@@ -60,40 +70,41 @@ class Registry:
             status=ModelStatus.REJECTED if fate == "reject" else ModelStatus.CANDIDATE,
             decision=replace(card.decision, version=version) if card.decision else None,
         )
-        write_artefact(self._series(card.interval, card.horizon) / version, published, weights)
+        write_artefact(self._storage, f"{_series(card.interval, card.horizon)}/{version}", published, weights)
         log.info("model published", version=version, verdict=fate)
         return published
 
     def load(self, version: str) -> tuple[Tensors, ModelCard]:
         """Return tensors and card after checking every sha256; raises `UnknownModel` or `DamagedModel`."""
-        tensors, card = read_artefact(self._directory(version))
+        tensors, card = read_artefact(self._storage, self._folder(version))
         return tensors, self._with_fate(card)
 
     def card(self, version: str) -> ModelCard:
         """Return the card of a version with its present status; raises `UnknownModel` or `DamagedModel`."""
-        return self._with_fate(self._published(self._directory(version)))
+        return self._with_fate(self._published(self._folder(version)))
 
     def cards(self) -> tuple[ModelCard, ...]:
         """Return the cards of all readable versions, newest first."""
-        found = [card for directory in self._versions() if (card := self._readable(directory))]
+        found = [card for folder in self._published_folders() if (card := self._readable(folder))]
         return tuple(sorted(map(self._with_fate, found), key=lambda card: card.version, reverse=True))
 
     def champion(self, interval: Interval, horizon: int) -> str | None:
         """Return the version that serves this interval and horizon, None before the first promotion."""
-        pointer = Succession(self._series(interval, horizon)).pointer()
+        pointer = self._succession(_series(interval, horizon)).pointer()
         return pointer.version if pointer else None
 
     def champions(self) -> dict[str, str]:
         """Return the champions by `<interval>-h<horizon>`."""
-        pointers = {series.name: Succession(series).pointer() for series in self._all_series()}
-        return {name: pointer.version for name, pointer in pointers.items() if pointer}
+        pointers = {series: self._succession(series).pointer() for series in self._all_series()}
+        return {series: pointer.version for series, pointer in pointers.items() if pointer}
 
     def promote(self, version: str, decision: Decision) -> Decision:
         """Make a version champion and return the decision as recorded; raises `UnknownModel` or `DamagedModel`."""
-        directory = self._directory(version)
-        read_artefact(directory)
-        succession = Succession(directory.parent)
-        with self._locked():
+        with self._storage.locked():
+            # Read within the lock: retention might have taken it in between.
+            folder = self._folder(version)
+            read_artefact(self._storage, folder)
+            succession = self._succession(folder.partition("/")[0])
             pointer = succession.pointer()
             if pointer and pointer.version == version:
                 return replace(decision, version=version, replaced=None)
@@ -101,20 +112,37 @@ class Registry:
 
     def rollback(self, interval: Interval, horizon: int, decided_at: datetime) -> Decision:
         """Make the former champion current again; raises `NothingTrained` when there is none."""
-        series = self._series(interval, horizon)
-        succession = Succession(series)
-        with self._locked():
+        series = _series(interval, horizon)
+        succession = self._succession(series)
+        with self._storage.locked():
             pointer = succession.pointer()
             if pointer is None or not pointer.former:
-                raise NothingTrained(f"{series.name} has no former champion to go back to")
+                raise NothingTrained(f"{series} has no former champion to go back to")
             before = pointer.back()
-            read_artefact(self._directory(before.version))
+            read_artefact(self._storage, self._folder(before.version))
             reason = f"rolled back from {pointer.version}"
             return succession.crown(before, Decision(before.version, "rollback", reason, decided_at))
 
+    def prune(self, retention: Retention, now: datetime) -> tuple[str, ...]:
+        """Delete what `retention` no longer keeps and return the versions; champions and rollback targets stay."""
+        gone: list[str] = []
+        with self._storage.locked():
+            for series in self._all_series():
+                succession = self._succession(series)
+                pointer = succession.pointer()
+                kept = {pointer.version, *pointer.former[-1:]} if pointer else set()
+                versions = [name for name in self._storage.names(series) if _VERSION.fullmatch(name)]
+                for version in expired(versions, kept, succession.promoted(), retention, now):
+                    self._storage.remove(f"{series}/{version}")
+                    self._cards.pop(f"{series}/{version}", None)
+                    gone.append(version)
+        if gone:
+            log.info("model versions deleted", versions=gone)
+        return tuple(gone)
+
     def history(self) -> tuple[Decision, ...]:
         """Return every decision that changed a champion, newest first."""
-        decisions = [decision for series in self._all_series() for decision in Succession(series).decisions()]
+        decisions = [found for series in self._all_series() for found in self._succession(series).decisions()]
         # Sorting is stable: reversed first, the later of two decisions in one instant stays ahead.
         return tuple(sorted(reversed(decisions), key=lambda decision: decision.decided_at, reverse=True))
 
@@ -123,31 +151,32 @@ class Registry:
 
         With `as_of` that is the newest version ever promoted whose data end by then.
         """
-        series = [found for found in self._horizons(interval) if Succession(found[1]).pointer()]
+        series = [found for found in self._horizons(interval) if self._succession(found[1]).pointer()]
         if not series:
             return ServingChoice(None, f"no model has been promoted for {interval} bars yet")
-        fitting = [directory for model_horizon, directory in series if model_horizon >= horizon]
+        fitting = [name for model_horizon, name in series if model_horizon >= horizon]
         if not fitting:
             return ServingChoice(None, f"the longest model forecasts {series[-1][0]} steps, {horizon} were asked for")
         if as_of is None:
-            pointer = Succession(fitting[0]).pointer()
+            pointer = self._succession(fitting[0]).pointer()
             return ServingChoice(pointer.version if pointer else None)
         return self._known_at(fitting, as_of)
 
-    def stamp(self) -> tuple[tuple[str, int], ...]:
-        """Return what changes whenever a champion does, at the cost of a few `stat` calls."""
-        return tuple((series.name, Succession(series).stamp()) for series in self._all_series())
+    def stamp(self) -> tuple[tuple[str, bytes], ...]:
+        """Return what changes whenever a champion does, at the cost of one small read for each."""
+        return tuple((series, self._succession(series).stamp()) for series in self._all_series())
 
-    def _known_at(self, fitting: list[Path], as_of: datetime) -> ServingChoice:
+    def _known_at(self, fitting: list[str], as_of: datetime) -> ServingChoice:
         for series in fitting:
-            cards = [self._readable(series / version) for version in Succession(series).promoted()]
+            there = self._succession(series).promoted().intersection(self._storage.names(series))
+            cards = [self._readable(f"{series}/{version}") for version in there]
             known = [card for card in cards if card and card.data_end <= as_of]
             if known:
                 return ServingChoice(max(known, key=lambda card: (card.data_end, card.version)).version)
         return ServingChoice(None, f"no model was trained on data that end by {as_of:%Y-%m-%d %H:%M} UTC")
 
     def _with_fate(self, card: ModelCard) -> ModelCard:
-        succession = Succession(self._series(card.interval, card.horizon))
+        succession = self._succession(_series(card.interval, card.horizon))
         pointer = succession.pointer()
         if pointer and pointer.version == card.version:
             return replace(card, status=ModelStatus.CHAMPION)
@@ -155,48 +184,46 @@ class Registry:
             return replace(card, status=ModelStatus.RETIRED)
         return card
 
-    def _published(self, directory: Path) -> ModelCard:
+    def _published(self, folder: str) -> ModelCard:
         # A version never changes, so a card once checked needs no second look.
-        if directory.name not in self._cards:
-            self._cards[directory.name] = read_card(directory)
-        return self._cards[directory.name]
+        if folder not in self._cards:
+            self._cards[folder] = read_card(self._storage, folder)
+        return self._cards[folder]
 
-    def _readable(self, directory: Path) -> ModelCard | None:
+    def _readable(self, folder: str) -> ModelCard | None:
         try:
-            return self._published(directory)
+            return self._published(folder)
         except DamagedModel as error:
-            log.warning("model version left out", version=directory.name, reason=error.detail)
+            log.warning("model version left out", folder=folder, reason=error.detail)
             return None
 
-    def _directory(self, version: str) -> Path:
+    def _folder(self, version: str) -> str:
         if _VERSION.fullmatch(version):
             for series in self._all_series():
-                if (series / version).is_dir():
-                    return series / version
+                if self._storage.names(f"{series}/{version}"):
+                    return f"{series}/{version}"
         raise UnknownModel(f"there is no model version {version!r}")
 
-    def _versions(self) -> Iterator[Path]:
+    def _published_folders(self) -> Iterator[str]:
+        """Yield the folders of all versions; one without a manifest is being published, or never was."""
         for series in self._all_series():
-            yield from (entry for entry in series.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir())
+            for name in self._storage.names(series):
+                if _VERSION.fullmatch(name) and MANIFEST in self._storage.names(f"{series}/{name}"):
+                    yield f"{series}/{name}"
 
-    def _all_series(self) -> list[Path]:
-        if not self._root.is_dir():
-            return []
-        return sorted(entry for entry in self._root.iterdir() if _SERIES.fullmatch(entry.name) and entry.is_dir())
+    def _all_series(self) -> list[str]:
+        return [name for name in self._storage.names("") if _SERIES.fullmatch(name)]
 
-    def _horizons(self, interval: Interval) -> list[tuple[int, Path]]:
-        matches = [(_SERIES.fullmatch(series.name), series) for series in self._all_series()]
+    def _horizons(self, interval: Interval) -> list[tuple[int, str]]:
+        matches = [(_SERIES.fullmatch(series), series) for series in self._all_series()]
         found = [
             (int(match["horizon"]), series) for match, series in matches if match and match["interval"] == interval
         ]
         return sorted(found)
 
-    def _series(self, interval: Interval, horizon: int) -> Path:
-        return self._root / f"{interval}-h{horizon}"
+    def _succession(self, series: str) -> Succession:
+        return self._successions.setdefault(series, Succession(self._storage, series))
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+
+def _series(interval: Interval, horizon: int) -> str:
+    return f"{interval}-h{horizon}"

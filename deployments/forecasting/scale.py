@@ -1,63 +1,145 @@
 """How far a price may move: volatility at several memories, joined into one expected scale per step ahead.
 
 A heterogeneous autoregression (Corsi 2009, "A Simple Approximate Long-Memory Model of Realized Volatility") on the
-closes alone. Only ratios of volatilities enter, so a symbol that was never seen, in any unit, is scaled alike.
+ranges of bars, divided by what their hour usually brings. Only ratios enter, so a symbol that was never seen, in any
+unit and as wild as it may be, is scaled alike.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from deployments.forecasting.quantiles import FloatArray
-from deployments.forecasting.windows import Windows
+from deployments.forecasting.season import WEEK, Hours
+from deployments.forecasting.windows import Past, Windows
 
-HALFLIVES = (3.0, 12.0, 48.0, 168.0)
-REFERENCE = 2
+HALFLIVES = (1.0, 3.0, 12.0, 48.0, 168.0, 720.0)
+REFERENCE = 4
 """Index of the half-life whose variance sets the level; the others enter relative to it."""
 
-VARIANCE_FLOOR = 1e-12
+DOWNSIDE_HALFLIVES = (12.0, 48.0, 168.0)
+TREND_HALFLIVES = (3.0, 12.0, 48.0)
+
+HISTORY_BARS = 1024
+"""Bars that a forecast reads. All of them gave no more on the shared crypto candles, half as many cost 0.3 %."""
+
+FLOOR = 1e-12
 RATIO_LIMIT = 6.0
+TREND_LIMIT = 5.0
+UNEVEN = 0.7
+"""Log ratio of squared moves to ranges up to which half of it is noise; feeds without real ranges lie far beyond."""
+
 REALISED_FLOOR = 0.02
 """Share of the expected variance added to the realised one: the logarithm of a bar without a move has no bottom."""
 
-RIDGE = 1e-3
+RIDGE = 1e-4
+REGIME_LIMIT = 5.0
+
+REGIMES = len(HALFLIVES) - 1 + len(DOWNSIDE_HALFLIVES) + len(TREND_HALFLIVES) + 1 + 6
+"""How many numbers say what regime a market is in."""
 
 
-def variances(history: FloatArray) -> FloatArray:
-    """Return variances per bar of log closes (n, bars), one per half-life, (n, 4)."""
-    squares = np.diff(history, axis=1) ** 2
-    ages = np.arange(squares.shape[1] - 1, -1, -1)
-    weights = 0.5 ** (ages[:, None] / np.array(HALFLIVES))
-    result: FloatArray = squares @ (weights / weights.sum(axis=0)) + VARIANCE_FLOOR
-    return result
+@dataclass(frozen=True, slots=True, eq=False)
+class Volatility:
+    """What a past says of volatility, without any fit but the season's.
+
+    `level` (n,) is the usual variance of one bar in an hour of factor 1, `evenness` (n,) what a bar's own variance is
+    to be multiplied with to be worth as much, `ahead` (n, steps) the sum of the factors of the bars ahead, `regimes`
+    (n, `REGIMES`) the rest, relative to the level and unitless.
+    """
+
+    level: FloatArray
+    evenness: FloatArray
+    ahead: FloatArray
+    regimes: FloatArray
+
+    @property
+    def plain(self) -> FloatArray:
+        """The standard deviation after 1, 2, ... steps if volatility stayed at its level, (n, steps)."""
+        return np.sqrt(self.level[:, None] * self.ahead)
 
 
-def ratios(variance: FloatArray) -> FloatArray:
-    """Return log variances relative to the reference, (n, 3): what regime the market is in."""
-    relative = np.delete(np.log(variance / variance[:, [REFERENCE]]), REFERENCE, axis=1)
-    return np.clip(relative, -RATIO_LIMIT, RATIO_LIMIT)
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaleFit:
+    """What regimes mean for the scale of each step.
+
+    `centre` and `spread` (`REGIMES`,) standardise them, `weights` are (horizon, 1 + `REGIMES`).
+    """
+
+    centre: FloatArray
+    spread: FloatArray
+    weights: FloatArray
+
+    def standardised(self, regimes: FloatArray) -> FloatArray:
+        """Return regimes in units of their spread, bounded, (n, `REGIMES`)."""
+        bounded: FloatArray = np.clip((regimes - self.centre) / self.spread, -REGIME_LIMIT, REGIME_LIMIT)
+        return bounded
+
+    def scales(self, volatility: Volatility) -> FloatArray:
+        """Return the expected scale of the log move after each step, (n, horizon)."""
+        design = _design(self.standardised(volatility.regimes))
+        scales: FloatArray = volatility.plain * np.exp(0.5 * design @ self.weights.T)
+        return scales
 
 
-def plain_scale(variance: FloatArray, horizon: int) -> FloatArray:
-    """Return the standard deviation after 1..horizon steps that the reference variance alone implies."""
-    return np.sqrt(variance[:, [REFERENCE]] * np.arange(1, horizon + 1))
+def volatility_of(past: Past, factors: FloatArray, steps: int) -> Volatility:
+    """Measure the volatility of a past for `steps` bars ahead.
+
+    `factors` (n, 168) are each row's hours of the week. Bars that are not known count for nothing.
+    """
+    rows = np.arange(len(past))[:, None]
+    known = past.known.astype(np.float64)
+    # A move has a bar at both of its ends.
+    paired = np.concatenate([np.zeros((len(past), 1)), known[:, 1:] * known[:, :-1]], axis=1)
+    moves = np.diff(past.log_closes, axis=1, prepend=past.log_closes[:, :1])
+    flat = past.variances / factors[rows, past.hours]
+    ranged = _means(flat, known, HALFLIVES)
+    squares = _means(moves**2, paired, DOWNSIDE_HALFLIVES)
+    falls = _means(np.minimum(moves, 0.0) ** 2, paired, DOWNSIDE_HALFLIVES)
+    trends = _means(moves, paired, TREND_HALFLIVES) * np.sqrt(TREND_HALFLIVES)
+    uneven = np.log(squares[:, -1] / ranged[:, REFERENCE])
+    logs = np.log(ranged)
+    regimes = [
+        np.delete(logs - logs[:, [REFERENCE]], REFERENCE, axis=1),
+        np.log(falls / squares),
+        np.clip(trends / np.sqrt(ranged[:, [REFERENCE]]), -TREND_LIMIT, TREND_LIMIT),
+        uneven[:, None],
+        _waves(past.hours[:, -1]),
+    ]
+    ahead = np.cumsum(factors[rows, past.coming[:, :steps]], axis=1)
+    # Half of a small difference is noise, a large one says that the ranges are none: then moves set the level.
+    evenness = np.exp(uneven - np.clip(uneven, -UNEVEN, UNEVEN) / 2)
+    level = ranged[:, REFERENCE] * evenness
+    return Volatility(level, evenness, ahead, np.clip(np.concatenate(regimes, axis=1), -RATIO_LIMIT, RATIO_LIMIT))
 
 
-def fit_scale(windows: Windows) -> FloatArray:
-    """Fit for every step the weights (horizon, 4) that `scales` takes, by ridge regression of log realised variance."""
-    variance = variances(windows.history)
-    expected = variance[:, [REFERENCE]] * np.arange(1, windows.future.shape[1] + 1)
-    path = np.concatenate([windows.history[:, -1:], windows.future], axis=1)
-    realised = np.cumsum(np.diff(path, axis=1) ** 2, axis=1)
+def fit_scale(volatility: Volatility, windows: Windows) -> ScaleFit:
+    """Fit by ridge regression of the log variance that came on the regimes before, per step, all symbols together."""
+    centre, spread = volatility.regimes.mean(axis=0), volatility.regimes.std(axis=0) + 1e-6
+    came = windows.came.astype(np.float64)
+    realised = volatility.evenness[:, None] * np.cumsum(windows.future_variances * came, axis=1)
+    steps = np.diff(volatility.ahead, axis=1, prepend=0.0) * came
+    expected = volatility.level[:, None] * np.maximum(np.cumsum(steps, axis=1), 1e-9)
     target = np.log(realised / expected + REALISED_FLOOR)
-    design = _design(variance)
+    unfitted = ScaleFit(centre, spread, np.zeros((target.shape[1], 1 + REGIMES)))
+    design = _design(unfitted.standardised(volatility.regimes))
     gram = design.T @ design + RIDGE * len(design) * np.eye(design.shape[1])
-    return np.asarray(np.linalg.solve(gram, design.T @ target).T, dtype=np.float64)
+    weights = np.linalg.solve(gram, design.T @ target).T
+    return ScaleFit(centre, spread, np.asarray(weights, dtype=np.float64))
 
 
-def scales(variance: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the expected scale of the log move after each step, (n, horizon)."""
-    result: FloatArray = plain_scale(variance, len(weights)) * np.exp(0.5 * _design(variance) @ weights.T)
-    return result
+def _means(values: FloatArray, known: FloatArray, halflives: tuple[float, ...]) -> FloatArray:
+    """Return exponentially weighted means of the known values, (n, half-lives), lifted so that none is 0."""
+    ages = np.arange(values.shape[1] - 1, -1, -1)
+    weights = 0.5 ** (ages[:, None] / np.array(halflives))
+    means: FloatArray = (values * known) @ weights / np.maximum(known @ weights, 1e-9) + FLOOR
+    return means
 
 
-def _design(variance: FloatArray) -> FloatArray:
-    return np.concatenate([np.ones((len(variance), 1)), ratios(variance)], axis=1)
+def _waves(hours: Hours) -> FloatArray:
+    day, week = 2 * np.pi * (hours % 24) / 24, 2 * np.pi * hours / WEEK
+    return np.stack([wave(angle) for angle in (day, 2 * day, week) for wave in (np.sin, np.cos)], axis=1)
+
+
+def _design(regimes: FloatArray) -> FloatArray:
+    return np.concatenate([np.ones((len(regimes), 1)), regimes], axis=1)

@@ -8,8 +8,9 @@ from typing import Protocol
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError
 from deployments.forecasting import promotion
-from deployments.forecasting.forecasts import Forecasts
+from deployments.forecasting.forecasts import Forecasts, Predict, predict_in_thread
 from deployments.forecasting.journal import ForecastJournal
+from deployments.forecasting.keeper_loop import keeper_trouble, read_status
 from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.listings import Listings
 from deployments.forecasting.models import (
@@ -24,6 +25,7 @@ from deployments.forecasting.models import (
     TrainingRequest,
     TrainingRun,
 )
+from deployments.forecasting.recalibrations import Recalibrations
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
 from deployments.forecasting.shelf import ModelBuilder, ModelShelf
@@ -48,23 +50,32 @@ class MarketData(Protocol):
 class ForecasterService:
     """Serve everything that `ForecasterClient` offers, from the state under `home`.
 
-    `build` turns tensors and configuration of a model version into a model on this replica's device. Belongs to one
-    event loop, which calls `follow_champions` and `keep_books` about once a second, each on its own.
+    `build` turns tensors and configuration of a model version into a model on this replica's device, `predict` carries
+    out forecasts off the event loop. The registry lies under `home` unless `registry` names another folder or a URI.
+    Belongs to one event loop, which calls `follow_champions` and `keep_books` about once a second, each on its own.
     """
 
     def __init__(
-        self, home: Path, market: MarketData, jobs: JobRunner, build: ModelBuilder, clock: Clock = utc_now
+        self,
+        home: Path,
+        market: MarketData,
+        jobs: JobRunner,
+        build: ModelBuilder,
+        clock: Clock = utc_now,
+        predict: Predict = predict_in_thread,
+        registry: Path | str = "",
     ) -> None:
         self._market = market
         self._clock = clock
-        self._registry = Registry(home / "models")
+        self._keeper = home / "keeper.json"
+        self._registry = Registry(registry or home / "models")
         self._trainings = Trainings(TrainingLedger(home / "models", clock), jobs, clock)
         self._store = ForecastStore(home / "forecasts.lance")
         self._journal = ForecastJournal(self._store)
-        self._shelf = ModelShelf(self._registry, build)
+        self._shelf = ModelShelf(self._registry, build, Recalibrations(home / "recalibration"))
         self._skillbook = Skillbook(self.accuracy, clock)
         self._listings = Listings(market, clock)
-        self._forecasts = Forecasts(market, self._listings, self._shelf, self._journal, self._skillbook, clock)
+        self._forecasts = Forecasts(market, self._listings, self._shelf, self._journal, self._skillbook, clock, predict)
 
     async def follow_champions(self) -> None:
         """Take up champions that changed, swapping them in between requests."""
@@ -148,6 +159,8 @@ class ForecasterService:
         return await self._trainings.stop(run_id)
 
     async def health(self) -> ForecasterHealth:
-        """Return which champions there are, which models are loaded, and why they differ if they do."""
+        """Return which champions there are, which models are loaded, how the books stand, and what is wrong."""
         champions = await asyncio.to_thread(self._registry.champions)
-        return ForecasterHealth(champions, self._shelf.loaded, self._shelf.reason)
+        keeper = await asyncio.to_thread(read_status, self._keeper)
+        troubles = (self._shelf.reason, keeper_trouble(keeper, self._clock()))
+        return ForecasterHealth(champions, self._shelf.loaded, "; ".join(filter(None, troubles)), keeper)

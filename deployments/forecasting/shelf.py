@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from deployments.common.errors import CandlecastError
+import numpy as np
+
+from deployments.common.errors import CandlecastError, DamagedModel
 from deployments.common.telemetry import logger
 from deployments.forecasting.artefact import Tensors
 from deployments.forecasting.models import ModelCard
-from deployments.forecasting.quantiles import FloatArray
+from deployments.forecasting.quantiles import QUANTILES, FloatArray
+from deployments.forecasting.recalibration import Recalibration
+from deployments.forecasting.recalibrations import Recalibrations
 from deployments.forecasting.registry import Registry
+from deployments.forecasting.windows import Past
 from deployments.market_data.models import Interval
 
 log = logger(__name__)
+
+REHEARSED = (1, 32)
+"""Series in the passes before a model serves: one, as most requests, and many, as a batch."""
 
 PAST_MODELS = 4
 """Former versions kept loaded for requests with `as_of`."""
@@ -33,8 +41,8 @@ class QuantileModel(Protocol):
     @property
     def horizon(self) -> int: ...
 
-    def quantiles(self, log_closes: FloatArray) -> FloatArray:
-        """Return log-price quantiles (n, horizon, 9), sorted, for log closes (n, at least input_size)."""
+    def quantiles(self, past: Past) -> FloatArray:
+        """Return log-price quantiles (n, horizon, 9), sorted, for at least `input_size` bars each."""
         ...
 
 
@@ -49,18 +57,20 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model that may answer, or None with the reason."""
+    """The model that may answer and what its forecasts are corrected by, or None with the reason."""
 
     loaded: LoadedModel | None
     reason: str = ""
+    recalibration: Recalibration | None = None
 
 
 class ModelShelf:
     """Hold the champions of `registry`, built by `build`, and find the one for a request."""
 
-    def __init__(self, registry: Registry, build: ModelBuilder) -> None:
+    def __init__(self, registry: Registry, build: ModelBuilder, recalibrations: Recalibrations | None = None) -> None:
         self._registry = registry
         self._build = build
+        self._recalibrations = recalibrations
         self._champions: dict[str, LoadedModel] = {}
         self._past: OrderedDict[str, LoadedModel] = OrderedDict()
         self._faults: dict[str, str] = {}
@@ -80,6 +90,8 @@ class ModelShelf:
     async def refresh(self) -> None:
         """Load champions that changed; one that cannot be loaded leaves the former in place."""
         async with self._refreshing:
+            if self._recalibrations:
+                await asyncio.to_thread(self._recalibrations.refresh)
             stamp = await asyncio.to_thread(self._registry.stamp)
             if stamp == self._seen:
                 return
@@ -91,7 +103,9 @@ class ModelShelf:
     async def choose(self, interval: Interval, horizon: int, as_of: datetime | None) -> Choice:
         """Return the model for a request, or why none may answer it."""
         if as_of is None and (current := self._current(interval, horizon)):
-            return Choice(current)
+            # What was learnt since may not speak of the past, so it corrects only forecasts of now.
+            corrected = self._recalibrations.of(current.card.version) if self._recalibrations else None
+            return Choice(current, recalibration=corrected)
         wanted = await asyncio.to_thread(self._registry.serving_version, interval, horizon, as_of)
         if wanted.version is None:
             return Choice(None, wanted.reason)
@@ -136,4 +150,32 @@ class ModelShelf:
 
     def _load_now(self, version: str) -> LoadedModel:
         tensors, card = self._registry.load(version)
-        return LoadedModel(card, self._build(tensors, card.config))
+        model = self._build(tensors, card.config)
+        rehearse(model, version)
+        return LoadedModel(card, model)
+
+
+def rehearse(model: QuantileModel, version: str) -> None:
+    """Let a model answer before it serves: the first passes are slow, and one that cannot answer must not serve.
+
+    Raises `DamagedModel`.
+    """
+    random = np.random.default_rng(1)
+    for count in REHEARSED:
+        moves = 0.01 * random.normal(size=(count, max(model.history_bars, model.input_size)))
+        hours = np.zeros(moves.shape, dtype=np.int16)
+        past = Past(
+            moves.cumsum(axis=1),
+            moves**2,
+            np.ones(moves.shape, dtype=bool),
+            hours,
+            np.zeros((count, model.horizon), dtype=np.int16),
+            np.array(["24/7"] * count),
+        )
+        try:
+            answer = model.quantiles(past)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise DamagedModel(f"version {version} cannot answer: {reason}") from error
+        if answer.shape != (count, model.horizon, len(QUANTILES)) or not np.isfinite(answer).all():
+            raise DamagedModel(f"version {version} answers no {model.horizon} steps of numbers")

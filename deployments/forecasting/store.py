@@ -1,9 +1,8 @@
-"""The `forecasts` table in Lance: every forecast issued, once. The only file here that imports lance."""
+"""The `forecasts` table: every forecast issued, once."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from deployments.forecasting.issued import IssuedForecast, points_of
+from deployments.forecasting.lance_table import TIME, LanceTable, instant, quoted
 from deployments.forecasting.models import Forecast, ForecastStatus, ModelRef
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 from deployments.market_data.models import Interval
-
-_TIME = pa.timestamp("us", tz="UTC")
 
 FORECAST_SCHEMA = pa.schema(
     [
@@ -23,89 +21,71 @@ FORECAST_SCHEMA = pa.schema(
         pa.field("symbol", pa.string(), nullable=False),
         pa.field("interval", pa.string(), nullable=False),
         pa.field("horizon", pa.int32(), nullable=False),
-        pa.field("last_time", _TIME, nullable=False),
+        pa.field("last_time", TIME, nullable=False),
         pa.field("last_close", pa.float64(), nullable=False),
         pa.field("scale", pa.float64(), nullable=False),
-        pa.field("issued_at", _TIME, nullable=False),
-        pa.field("data_as_of", _TIME, nullable=False),
-        pa.field("expires_at", _TIME, nullable=False),
+        pa.field("issued_at", TIME, nullable=False),
+        pa.field("data_as_of", TIME, nullable=False),
+        pa.field("expires_at", TIME, nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("model_name", pa.string(), nullable=False),
         pa.field("model_version", pa.string()),
-        pa.field("trained_at", _TIME),
+        pa.field("trained_at", TIME),
         pa.field("levels", pa.list_(pa.float64()), nullable=False),
         pa.field("warnings", pa.list_(pa.string()), nullable=False),
-        pa.field("times", pa.list_(_TIME), nullable=False),
+        pa.field("times", pa.list_(TIME), nullable=False),
         pa.field("quantiles", pa.list_(pa.float64()), nullable=False),
         pa.field("baseline", pa.list_(pa.float64()), nullable=False),
+        pa.field("raw", pa.list_(pa.float64())),
     ]
 )
-"""One issued forecast a row; quantiles are log prices, steps after one another, nine each."""
+"""One issued forecast a row; quantiles are log prices, steps after one another, nine each.
 
-COMPACT_EVERY = 50
-"""Appends between compactions: each leaves a file and a version behind."""
-
-KEPT_VERSIONS = timedelta(hours=1)
-"""Age from which old table versions go: longer than any read takes."""
+`raw` are the model's own where a recalibration changed them.
+"""
 
 
 class ForecastStore:
-    """Append and read issued forecasts under `path`; blocking, opened at first use, safe across threads."""
+    """Append and read issued forecasts under `path`; blocking, safe across threads."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._appends = 0
+        self._table = LanceTable(path, FORECAST_SCHEMA)
 
     def append(self, issued: Sequence[IssuedForecast]) -> int:
         """Store forecasts in one transaction, leaving out those whose key is there; return how many were new."""
-        if not issued:
-            return 0
-        rows = pa.Table.from_pylist([_row(one) for one in {one.key: one for one in issued}.values()], FORECAST_SCHEMA)
-        with self._lock:
-            done = self._dataset().merge_insert("key").when_not_matched_insert_all().execute(rows)
-            self._appends += 1
-            if self._appends % COMPACT_EVERY == 0:
-                self._compact()
-        return int(done["num_inserted_rows"])
+        return self._table.add([_row(one) for one in {one.key: one for one in issued}.values()])
 
     def newest(
         self, symbol: str | None = None, limit: int = 500, since: datetime | None = None
     ) -> tuple[IssuedForecast, ...]:
         """Return stored forecasts, of one symbol or of all, newest first; `since` bounds when they were issued."""
-        # Imported here and below: lance takes a third of a second to load, which plain imports need not pay.
-        from lance.dataset import ColumnOrdering
-
-        order = [ColumnOrdering("last_time", ascending=False), ColumnOrdering("issued_at", ascending=False)]
-        found = self._dataset().scanner(filter=_condition(symbol, since), limit=limit, order_by=order).to_table()
+        found = self._table.newest(_condition(symbol, since), limit, by=("last_time", "issued_at"))
         return tuple(_issued(row) for row in found.to_pylist())
 
-    def _dataset(self) -> Any:
-        import lance
+    def keys(self, since: datetime) -> pa.Table:
+        """Return `key`, `interval`, `horizon` and `last_time` of the forecasts issued since then, oldest first."""
+        columns = ["key", "interval", "horizon", "last_time"]
+        found: pa.Table = self._table.dataset().to_table(columns=columns, filter=_condition(None, since))
+        return found.sort_by("last_time")
 
-        try:
-            return lance.dataset(str(self._path))
-        except ValueError:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return lance.write_dataset(FORECAST_SCHEMA.empty_table(), str(self._path), mode="create")
-            except OSError:
-                # Another replica was quicker.
-                return lance.dataset(str(self._path))
+    def with_keys(self, keys: Sequence[str]) -> tuple[IssuedForecast, ...]:
+        """Return the forecasts with these keys, in any order."""
+        if not keys:
+            return ()
+        names = ", ".join(quoted(key) for key in keys)
+        return tuple(_issued(row) for row in self._table.dataset().to_table(filter=f"key IN ({names})").to_pylist())
 
-    def _compact(self) -> None:
-        dataset = self._dataset()
-        dataset.optimize.compact_files()
-        dataset.cleanup_old_versions(older_than=KEPT_VERSIONS)
+    def forget(self, before: datetime) -> None:
+        """Delete the forecasts issued before then."""
+        self._table.delete(f"issued_at < {instant(before)}")
 
 
 def _condition(symbol: str | None, since: datetime | None) -> str | None:
     conditions = []
     if symbol is not None:
-        quoted = symbol.replace("'", "''")
-        conditions.append(f"symbol = '{quoted}'")
+        conditions.append(f"symbol = {quoted(symbol)}")
     if since is not None:
-        conditions.append(f"issued_at >= timestamp '{since.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00:00'")
+        conditions.append(f"issued_at >= {instant(since)}")
     return " AND ".join(conditions) or None
 
 
@@ -122,6 +102,7 @@ def _row(one: IssuedForecast) -> dict[str, object]:
         "times": [point.time for point in told.points],
         "quantiles": one.quantiles.ravel().tolist(),
         "baseline": one.baseline.ravel().tolist(),
+        "raw": None if one.raw is None else one.raw.ravel().tolist(),
     }
 
 
@@ -143,7 +124,13 @@ def _issued(row: dict[str, Any]) -> IssuedForecast:
         warnings=tuple(row["warnings"]),
     )
     return IssuedForecast(
-        forecast, _utc(row["last_time"]), row["last_close"], row["scale"], quantiles, _grid(row["baseline"])
+        forecast=forecast,
+        last_time=_utc(row["last_time"]),
+        last_close=row["last_close"],
+        scale=row["scale"],
+        quantiles=quantiles,
+        baseline=_grid(row["baseline"]),
+        raw=None if row["raw"] is None else _grid(row["raw"]),
     )
 
 

@@ -1,17 +1,16 @@
-"""Who is champion of a series, who was, and why: `champion.json` and `history.jsonl` of one folder."""
+"""Who is champion of a series, who was, and why: `champion.json` and the folder `history` of one series."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from deployments.common.telemetry import logger
 from deployments.forecasting.models import Decision
-from deployments.forecasting.records import from_json, to_json, write_atomically
+from deployments.forecasting.records import from_json, to_json
+from deployments.forecasting.storage import Storage
 
 log = logger(__name__)
 
 CHAMPION = "champion.json"
-HISTORY = "history.jsonl"
+HISTORY = "history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +30,27 @@ class ChampionPointer:
 
 
 class Succession:
-    """Read and write the champion and the decisions of the series in `folder`; writers hold the registry's lock."""
+    """Read and write the champion and the decisions of one series; writers hold the storage's lock."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, storage: Storage, series: str) -> None:
+        self._storage = storage
+        self._series = series
+        self._known: dict[str, Decision | None] = {}
 
     def pointer(self) -> ChampionPointer | None:
         """Return who serves, None before the first promotion."""
         try:
-            return from_json(ChampionPointer, (self._folder / CHAMPION).read_bytes())
+            return from_json(ChampionPointer, self._storage.read(f"{self._series}/{CHAMPION}"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            log.error("champion pointer unreadable", exc_info=error, series=self._folder.name)
+            log.error("champion pointer unreadable", exc_info=error, series=self._series)
             return None
 
-    def decisions(self) -> Iterator[Decision]:
-        """Yield the decisions that changed the champion, oldest first."""
-        path = self._folder / HISTORY
-        for line in path.read_bytes().splitlines() if path.exists() else []:
-            if line:
-                yield from self._decision(line)
+    def decisions(self) -> tuple[Decision, ...]:
+        """Return the decisions that changed the champion, oldest first."""
+        names = self._storage.files(f"{self._series}/{HISTORY}")
+        return tuple([decision for name in names if (decision := self._decision(name))])
 
     def promoted(self) -> set[str]:
         """Return every version that is or was champion."""
@@ -63,22 +62,27 @@ class Succession:
         """Make `pointer` current and return the decision as recorded, with whom it replaced."""
         before = self.pointer()
         recorded = replace(decision, version=pointer.version, replaced=before.version if before else None)
-        # A crash may have left a torn line without an end: beginning with one keeps it from swallowing this.
-        with (self._folder / HISTORY).open("ab") as file:
-            file.write(b"\n" + to_json(recorded) + b"\n")
-        write_atomically(self._folder / CHAMPION, to_json(pointer))
-        log.info("champion changed", series=self._folder.name, version=pointer.version, replaced=recorded.replaced)
+        number = len(self._storage.files(f"{self._series}/{HISTORY}")) + 1
+        name = f"{number:06d}-{decision.decided_at:%Y%m%dT%H%M%SZ}-{pointer.version}.json"
+        # The history first: a crash in between leaves a decision too many, never a champion that nobody chose.
+        self._storage.write(f"{self._series}/{HISTORY}/{name}", to_json(recorded))
+        self._storage.write(f"{self._series}/{CHAMPION}", to_json(pointer))
+        log.info("champion changed", series=self._series, version=pointer.version, replaced=recorded.replaced)
         return recorded
 
-    def stamp(self) -> int:
-        """Return what changes whenever the champion does, at the cost of one `stat` call."""
+    def stamp(self) -> bytes:
+        """Return what changes whenever the champion does, at the cost of one small read."""
         try:
-            return (self._folder / CHAMPION).stat().st_mtime_ns
+            return self._storage.read(f"{self._series}/{CHAMPION}")
         except FileNotFoundError:
-            return 0
+            return b""
 
-    def _decision(self, line: bytes) -> Iterator[Decision]:
-        try:
-            yield from_json(Decision, line)
-        except ValueError:
-            log.warning("decision unreadable", series=self._folder.name)
+    def _decision(self, name: str) -> Decision | None:
+        # A decision never changes, so one read once needs no second look.
+        if name not in self._known:
+            try:
+                self._known[name] = from_json(Decision, self._storage.read(f"{self._series}/{HISTORY}/{name}"))
+            except ValueError:
+                log.warning("decision unreadable", series=self._series, name=name)
+                self._known[name] = None
+        return self._known[name]

@@ -26,9 +26,10 @@ def on_cluster(address: str, command: str) -> str:
     return f"env {shlex.quote(f'RAY_ADDRESS={address}')} {command}"
 
 
-def training_environment(home: Path) -> dict[str, str]:
+def training_environment(home: Path, registry: str = "") -> dict[str, str]:
     """Return the variables a training job needs beyond those of the cluster's node."""
-    return {"CANDLECAST_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT)}
+    named = {"MODEL_REGISTRY": registry} if registry else {}
+    return {"CANDLECAST_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT), **named}
 
 
 def _options(request: TrainingRequest) -> Sequence[str]:
@@ -40,5 +41,6 @@ def _options(request: TrainingRequest) -> Sequence[str]:
         "--max-steps": request.max_steps,
         "--lookback-days": request.lookback_days,
         "--seed": request.seed,
+        "--quantiles": ",".join(f"{quantile:g}" for quantile in request.quantiles) or None,
     }
     return [word for name, value in options.items() if value is not None for word in (name, str(value))]

@@ -1,5 +1,6 @@
 """What a training run reads from market data: which symbols, and all their candles, in bounded reads."""
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from deployments.market_data.models import (
     CandleQuery,
     Candles,
     Interval,
+    ManagedSymbol,
     SymbolFilter,
     SymbolPage,
     SymbolStatus,
@@ -26,27 +28,42 @@ class MarketData(Protocol):
     async def candles(self, query: CandleQuery) -> Candles: ...
 
 
-async def training_tables(market: MarketData, request: TrainingRequest, page: int = MAX_CANDLES) -> dict[str, pa.Table]:
-    """Return each symbol's closed candles (`CANDLE_SCHEMA`), `lookback_days` back from its own newest bar.
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Each symbol's candles (`CANDLE_SCHEMA`), and the calendars of those that are managed."""
+
+    tables: dict[str, pa.Table]
+    calendars: dict[str, str] = field(default_factory=dict)
+
+
+async def training_data(market: MarketData, request: TrainingRequest, page: int = MAX_CANDLES) -> TrainingData:
+    """Return each symbol's closed candles, `lookback_days` back from its own newest bar.
 
     Raises `UnknownSymbol` for a symbol asked for by name, `TooLittleHistory` when none is enabled. A symbol without
     candles gets an empty table.
     """
-    symbols = request.symbols or await enabled_symbols(market)
+    managed = await _active(market)
+    symbols = request.symbols or tuple(each.symbol for each in managed if each.enabled)
     if not symbols:
         raise TooLittleHistory("No symbol is enabled, so there is nothing to train on", 0, 1)
-    return {
+    tables = {
         symbol: await all_candles(market, symbol, request.interval, request.lookback_days, page) for symbol in symbols
     }
+    return TrainingData(tables, {each.symbol: each.calendar for each in managed if each.symbol in tables})
 
 
 async def enabled_symbols(market: MarketData) -> tuple[str, ...]:
     """Return every enabled, active managed symbol."""
-    found: list[str] = []
+    return tuple(each.symbol for each in await _active(market) if each.enabled)
+
+
+async def _active(market: MarketData) -> tuple[ManagedSymbol, ...]:
+    """Return every active managed symbol."""
+    found: list[ManagedSymbol] = []
     cursor: str | None = ""
     while cursor is not None:
         answer = await market.managed_symbols(SymbolFilter(status=SymbolStatus.ACTIVE, limit=500, cursor=cursor))
-        found += [managed.symbol for managed in answer.symbols if managed.enabled]
+        found += answer.symbols
         cursor = answer.next_cursor
     return tuple(found)
 

@@ -3,17 +3,19 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
-
-import pyarrow as pa
 
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError, DamagedModel
 from deployments.common.telemetry import logger
-from deployments.forecasting.evaluation import judge, metrics_of
+from deployments.forecasting.code_version import code_version
+from deployments.forecasting.evaluation import metrics_of
 from deployments.forecasting.fitting import Contest, Fitted, contest, finished, material_of
+from deployments.forecasting.judging import judge
 from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.lesson import Material
 from deployments.forecasting.models import (
     Decision,
     ModelCard,
@@ -25,12 +27,15 @@ from deployments.forecasting.models import (
 from deployments.forecasting.network import NetworkConfig
 from deployments.forecasting.panel import Panel, panel_of
 from deployments.forecasting.predictor import Predictor
+from deployments.forecasting.quantiles import QUANTILES
 from deployments.forecasting.registry import Registry
-from deployments.forecasting.training import Material, Trained, TrainingConfig
+from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.training_data import TrainingData
+from deployments.forecasting.training_state import Trained
 
 log = logger(__name__)
 
-ReadCandles = Callable[[], dict[str, pa.Table]]
+ReadCandles = Callable[[], TrainingData]
 Promote = Callable[[str], Decision]
 
 
@@ -49,9 +54,11 @@ class Progress:
     max_steps: int
     started: float
     say: Callable[[str], None]
+    first_step: int = 0
 
     def __call__(self, step: int, train_loss: float, validation_loss: float) -> None:
-        eta_s = (time.monotonic() - self.started) / step * (self.max_steps - step)
+        # A resumed run took its first steps before `started`.
+        eta_s = (time.monotonic() - self.started) / max(step - self.first_step, 1) * (self.max_steps - step)
         self.ledger.update(
             self.run_id, step=step, train_loss=train_loss, validation_loss=validation_loss, eta_s=round(eta_s, 1)
         )
@@ -71,11 +78,13 @@ class TrainingJob:
         models: Path,
         say: Callable[[str], None],
         clock: Clock = utc_now,
+        registry: Path | str = "",
     ) -> None:
+        """The ledger lies in `models`, and so does the registry unless `registry` names another folder or a URI."""
         self._run_id, self._request, self._say, self._clock = run_id, request, say, clock
         self._ledger = TrainingLedger(models)
-        self._registry = Registry(models)
-        self._shape = NetworkConfig(input_size=request.input_size, horizon=request.horizon)
+        self._registry = Registry(registry or models)
+        self._shape = shape_of(request)
         self._config = TrainingConfig(max_steps=request.max_steps, seed=request.seed)
 
     def run(self, read: ReadCandles, train: Train, promote: Promote | None) -> TrainingRun:
@@ -94,8 +103,9 @@ class TrainingJob:
 
     def _carried_out(self, read: ReadCandles, train: Train, promote: Promote | None) -> TrainingRun:
         self._phase("reading candles")
-        panel = panel_of(read(), self._request.interval)
-        self._phase("preparing", detail=f"{len(panel.log_closes):,} bars of {len(panel.symbols)} symbols")
+        data = read()
+        panel = panel_of(data.tables, self._request.interval, data.calendars)
+        self._phase("preparing", detail=f"{panel.bars:,} bars of {len(panel.symbols)} symbols")
         material = material_of(panel, self._shape)
         self._phase("training")
         trained = train(material, self._shape, self._config)
@@ -121,7 +131,8 @@ class TrainingJob:
 
     def _card(self, fitted: Fitted, panel: Panel, outcome: Contest) -> ModelCard:
         now = self._clock()
-        verdict = judge(outcome.candidate, outcome.baseline, outcome.champion)
+        verdict = judge(outcome.candidate, outcome.baseline, outcome.champion, outcome.others, self._champion_age(now))
+        against = self._registry.champion(panel.interval, self._shape.horizon) or ""
         return ModelCard(
             version="",
             interval=panel.interval,
@@ -132,10 +143,13 @@ class TrainingJob:
             data_start=panel.data_start,
             data_end=panel.data_end,
             symbols=panel.symbols,
-            metrics=metrics_of(outcome.candidate, outcome.baseline, outcome.champion),
+            metrics=metrics_of(outcome.candidate, outcome.baseline, outcome.champion, outcome.others),
             config=fitted.config,
-            decision=Decision("", verdict.verdict, verdict.reason, now, evidence=verdict.evidence),
+            decision=Decision("", verdict.verdict, verdict.reason, now, None, verdict.evidence, against),
             sha256="",
+            data_sha256=panel.fingerprint,
+            seed=self._config.seed,
+            code_version=code_version(),
         )
 
     def _champion(self) -> Predictor | None:
@@ -149,6 +163,13 @@ class TrainingJob:
             log.warning("champion left out of the contest", version=version, reason=error.detail)
             return None
 
+    def _champion_age(self, now: datetime) -> timedelta | None:
+        version = self._registry.champion(self._request.interval, self._request.horizon)
+        try:
+            return now - self._registry.card(version).trained_at if version else None
+        except DamagedModel:
+            return None
+
     def _phase(self, phase: str, detail: str = "") -> None:
         self._ledger.update(self._run_id, state=TrainingState.RUNNING, phase=phase)
         self._say(f"{phase}: {detail}" if detail else phase)
@@ -158,3 +179,9 @@ class TrainingJob:
         verdict = f", {run.decision.verdict}: {run.decision.reason}" if run.decision else ""
         self._say(f"{state.value} {run.version or ''}{verdict} {run.error}".strip())
         return run
+
+
+def shape_of(request: TrainingRequest) -> NetworkConfig:
+    """Return the network that a request asks for."""
+    quantiles = tuple(sorted(request.quantiles)) or QUANTILES
+    return NetworkConfig(input_size=request.input_size, horizon=request.horizon, quantiles=quantiles)

@@ -1,13 +1,15 @@
 """Training runs as users see them: the job's own record, corrected by what became of the job."""
 
 import asyncio
+import re
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Protocol
 
 from deployments.common.clock import Clock
-from deployments.common.errors import InvalidRequest
+from deployments.common.errors import InvalidRequest, Unavailable
 from deployments.common.telemetry import logger
 from deployments.forecasting.ledger import FINISHED, TrainingLedger
 from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
@@ -20,8 +22,12 @@ SUBMIT_TRIES = 12
 SUBMIT_PAUSE_S = 5.0
 """A cluster that has just started refuses jobs for up to half a minute, until its agent is there."""
 
+STOP_RETRY_S = 5.0
+
 LOST_AFTER = timedelta(minutes=10)
 """Silence after which a run without a job is given up; a job reports every few seconds once it trains."""
+
+MOST_QUANTILES = 19
 
 # A window longer than the history that is kept per forecast (`recipe.HISTORY_BARS`) could not be filled.
 _LIMITS = {"horizon": (1, 168), "input_size": (24, 512), "max_steps": (1, 100_000)}
@@ -31,7 +37,7 @@ class JobRunner(Protocol):
     """Whoever runs training jobs. States are `PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED`, `STOPPED`, by run id."""
 
     async def submit(self, run_id: str, request: TrainingRequest) -> None:
-        """Start a job; a run id submitted before starts nothing."""
+        """Start a job; a run id submitted before, by anyone, starts nothing and may raise."""
         ...
 
     async def stop(self, run_id: str) -> None: ...
@@ -42,7 +48,11 @@ class JobRunner(Protocol):
 
 
 class Trainings:
-    """Start, follow and stop training runs."""
+    """Start, follow and stop training runs.
+
+    Any number of replicas may do so at once: what makes two requests one job is the run's id, made of the request and
+    of how often it ran before, which only one of them can enter and the cluster takes only once.
+    """
 
     def __init__(self, ledger: TrainingLedger, jobs: JobRunner, clock: Clock, pause_s: float = SUBMIT_PAUSE_S) -> None:
         self._ledger = ledger
@@ -50,7 +60,7 @@ class Trainings:
         self._clock = clock
         self._pause_s = pause_s
         self._starting = asyncio.Lock()
-        self._submissions: set[asyncio.Task[None]] = set()
+        self._submissions: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, request: TrainingRequest) -> TrainingRun:
         """Enter a run and submit its job in the background; the same request while one is under way returns that one.
@@ -59,16 +69,21 @@ class Trainings:
         """
         check_training(request)
         async with self._starting:
-            for run in await self.runs():
-                if run.request == request and run.state not in FINISHED:
-                    return run
-            return await self._enter(request)
+            # In this order: a run is entered before its job is submitted, so nothing known by id lacks its record then.
+            states = await self._states()
+            known = await asyncio.to_thread(self._ledger.ids)
+            runs = await self._runs(states)
+            run = next((run for run in runs if run.request == request and run.state not in FINISHED), None)
+            if run is None:
+                run_id = next_run_id(request, known.union(states or ()))
+                run = await asyncio.to_thread(self._ledger.start, run_id, request, request.max_steps)
+            # Also one that is there already: who entered it may have died before submitting it.
+            self._send(run, states)
+            return run
 
     async def runs(self) -> tuple[TrainingRun, ...]:
         """Return all runs, newest first."""
-        states = await self._states()
-        runs = await asyncio.to_thread(self._ledger.runs)
-        return tuple([await self._settled(run, states) for run in runs])
+        return await self._runs(await self._states())
 
     async def run(self, run_id: str) -> TrainingRun:
         """Return one run; raises `UnknownTraining`."""
@@ -83,42 +98,58 @@ class Trainings:
         return text[offset:], max(offset, len(text))
 
     async def stop(self, run_id: str) -> TrainingRun:
-        """Stop a run and return it; a finished one stays as it is. Raises `UnknownTraining`."""
+        """Stop a run and return it; a finished one stays as it is. Raises `UnknownTraining` or `Unavailable`."""
         run = await self.run(run_id)
         if run.state in FINISHED:
             return run
-        await self._jobs.stop(run_id)
+        try:
+            await self._jobs.stop(run_id)
+        except Exception as error:
+            raise Unavailable(f"the cluster's jobs cannot be reached: {type(error).__name__}", STOP_RETRY_S) from error
         if run_id not in (await self._states() or {run_id: ""}):
             return await self._update(run, TrainingState.STOPPED, "")
         return await self.run(run_id)
 
     async def submitted(self) -> None:
         """Wait until no submission is under way."""
-        await asyncio.gather(*self._submissions)
+        await asyncio.gather(*self._submissions.values())
 
-    async def _enter(self, request: TrainingRequest) -> TrainingRun:
-        run_id = run_id_for(request, self._clock())
-        run = await asyncio.to_thread(self._ledger.start, run_id, request, request.max_steps)
-        submission = asyncio.create_task(self._submit(run))
-        self._submissions.add(submission)
-        submission.add_done_callback(self._submissions.discard)
-        return run
+    def _send(self, run: TrainingRun, states: dict[str, str] | None) -> None:
+        if run.state is not TrainingState.PENDING or run.id in self._submissions or run.id in (states or {}):
+            return
+        self._submissions[run.id] = asyncio.create_task(self._submit(run))
+        self._submissions[run.id].add_done_callback(lambda _: self._submissions.pop(run.id, None))
 
     async def _submit(self, run: TrainingRun) -> None:
         reason = ""
         for _ in range(SUBMIT_TRIES):
-            if (await asyncio.to_thread(self._ledger.run, run.id)).state in FINISHED:
+            if await self._is_over(run.id):
                 return
             try:
                 await self._jobs.submit(run.id, run.request)
             except Exception as error:
+                if run.id in (await self._states() or {}):
+                    return  # another replica was quicker
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 log.warning("training not submitted yet", run_id=run.id, reason=reason)
                 await asyncio.sleep(self._pause_s)
             else:
-                log.info("training submitted", run_id=run.id)
+                await self._check_still_wanted(run.id)
                 return
         await self._update(run, TrainingState.FAILED, f"the job could not be submitted: {reason}")
+
+    async def _check_still_wanted(self, run_id: str) -> None:
+        """Stop the job of a run that was stopped while it was being submitted."""
+        log.info("training submitted", run_id=run_id)
+        if await self._is_over(run_id):
+            await self._jobs.stop(run_id)
+
+    async def _is_over(self, run_id: str) -> bool:
+        return (await asyncio.to_thread(self._ledger.run, run_id)).state in FINISHED
+
+    async def _runs(self, states: dict[str, str] | None) -> tuple[TrainingRun, ...]:
+        runs = await asyncio.to_thread(self._ledger.runs)
+        return tuple([await self._settled(run, states) for run in runs])
 
     async def _settled(self, run: TrainingRun, states: dict[str, str] | None) -> TrainingRun:
         if states is None:
@@ -150,9 +181,14 @@ def reconcile(run: TrainingRun, job_state: str | None, now: datetime) -> Trainin
     return run
 
 
-def run_id_for(request: TrainingRequest, now: datetime) -> str:
-    """Return the id of a run: when it was asked for and a digest of what."""
-    return f"train-{now:%Y%m%dT%H%M%SZ}-{sha256(to_json(request)).hexdigest()[:6]}"
+def next_run_id(request: TrainingRequest, known: Collection[str]) -> str:
+    """Return the id of the next run of a request: a digest of what is asked, and how many were known before.
+
+    Whoever asks the same at the same instant gets the same id.
+    """
+    family = f"train-{sha256(to_json(request)).hexdigest()[:10]}"
+    numbers = [int(match[1]) for run_id in known if (match := re.fullmatch(rf"{family}-(\d+)", run_id))]
+    return f"{family}-{max(numbers, default=0) + 1}"
 
 
 def check_training(request: TrainingRequest) -> None:
@@ -166,6 +202,10 @@ def check_training(request: TrainingRequest) -> None:
         fields.append(("lookback_days", "must be at least 1"))
     if wrong := [symbol for symbol in request.symbols if not SYMBOL_PATTERN.fullmatch(symbol)]:
         fields.append(("symbols", f"not a symbol: {wrong[0]!r}"))
+    if not all(0 < quantile < 1 for quantile in request.quantiles) or len(set(request.quantiles)) > MOST_QUANTILES:
+        fields.append(("quantiles", f"at most {MOST_QUANTILES}, each between 0 and 1"))
+    if len(set(request.quantiles)) < len(request.quantiles):
+        fields.append(("quantiles", "each only once"))
     if fields:
         raise InvalidRequest("the training request cannot be carried out", tuple(fields))
 

@@ -57,6 +57,7 @@ class CandlesAnswer(BaseModel):
     stale: bool
     gaps: list[Gap]
     forming: bool
+    incomplete: list[datetime]
 
 
 class CandleBatchAnswer(BaseModel):

@@ -1,6 +1,7 @@
 """The HTTP application, built from services and settings alone."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,11 +26,13 @@ from deployments.gateway import (
 from deployments.gateway.access import Access
 from deployments.gateway.body_limit import BodyLimit
 from deployments.gateway.boundary import Boundary
+from deployments.gateway.meter import Meter, NoMeter
 from deployments.gateway.parts import Cluster, Parts, SingleProcess, build_parts
 from deployments.gateway.problems import on_error, on_http_error, on_validation_error
 from deployments.gateway.representation import Representation
 from deployments.gateway.services import Services
 from deployments.gateway.settings import GatewaySettings
+from deployments.gateway.shortcut import Shortcut
 
 DESCRIPTION = (
     "Forecasts, candles, knowledge and analyses. Times are RFC 3339 in UTC; a candle's time is its opening. "
@@ -38,10 +41,15 @@ DESCRIPTION = (
 
 
 def create_app(
-    services: Services, settings: GatewaySettings, cluster: Cluster | None = None, clock: Clock = utc_now
+    services: Services,
+    settings: GatewaySettings,
+    cluster: Cluster | None = None,
+    clock: Clock = utc_now,
+    meter: Meter | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """Return the application; keys and the session secret live in `settings.home / "auth"`."""
-    parts = build_parts(services, settings, cluster or SingleProcess(), clock)
+    parts = build_parts(services, settings, cluster or SingleProcess(), clock, meter or NoMeter(), monotonic)
     app = FastAPI(
         title="Candlecast",
         description=DESCRIPTION,
@@ -72,14 +80,17 @@ def _add_layers(app: FastAPI, parts: Parts) -> None:
     app.add_exception_handler(CandlecastError, on_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(Representation)
+    app.add_middleware(Shortcut, answers=parts.answers)
     app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
     app.add_middleware(Access, keys=parts.keys, sessions=parts.sessions, limiter=parts.limiter)
-    app.add_middleware(Representation)
     app.add_middleware(
         Boundary,
         queries=parts.queries,
         clock=parts.clock,
         server_adds_request_id=parts.settings.server_adds_request_id,
+        carry=parts.cluster.carry,
+        meter=parts.meter,
     )
 
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from deployments.analysis.models import AnalysisRequest, Language
 from deployments.forecasting.models import TrainingRequest
@@ -15,7 +15,21 @@ Symbol = Annotated[str, StringConstraints(pattern=SYMBOL)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{0,10}$")]
 ShortText = Annotated[str, StringConstraints(max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Alias = Annotated[str, StringConstraints(min_length=2, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/ -]*$")]
-Step = Annotated[Decimal, Field(gt=0, le=Decimal("1e12"), max_digits=24, decimal_places=12, allow_inf_nan=False)]
+
+
+def _exact(value: object) -> object:
+    """Refuse a JSON number that has lost digits: it was read as a double, which holds fifteen of them."""
+    if isinstance(value, float) and len(Decimal(repr(value)).normalize().as_tuple().digits) > _DOUBLE_DIGITS:
+        raise ValueError("has too many digits for a JSON number; send it as a string")
+    return value
+
+
+_DOUBLE_DIGITS = 15
+Step = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    Field(gt=0, le=Decimal("1e12"), max_digits=24, decimal_places=12, allow_inf_nan=False),
+]
 
 
 class Body(BaseModel):
@@ -52,10 +66,11 @@ class TrainingBody(Body):
     symbols: Annotated[tuple[Symbol, ...], Field(max_length=500)] = ()
     interval: Interval = Interval.H1
     horizon: Annotated[int, Field(ge=1, le=168)] = 24
-    input_size: Annotated[int, Field(ge=24, le=512)] = 168
-    max_steps: Annotated[int, Field(ge=1, le=100_000)] = 400
+    input_size: Annotated[int, Field(ge=24, le=512)] = 48
+    max_steps: Annotated[int, Field(ge=1, le=100_000)] = 1_200
     lookback_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=19)] = ()
 
     def request(self) -> TrainingRequest:
         """Return the request in forecasting's own type."""

@@ -61,6 +61,7 @@ def candles_body(candles: Candles, layout: Layout = Layout.ROWS) -> dict[str, An
         "stale": candles.stale,
         "gaps": candles.gaps,
         "forming": candles.forming,
+        "incomplete": candles.incomplete,
     }
 
 
@@ -92,6 +93,7 @@ def provenance(candles: Candles) -> dict[str, str]:
         "X-Data-As-Of": to_json(candles.data_as_of).decode().strip('"'),
         "X-Data-Stale": str(candles.stale).lower(),
         "X-Data-Gaps": str(len(candles.gaps)),
+        "X-Data-Incomplete": str(len(candles.incomplete)),
     }
 
 

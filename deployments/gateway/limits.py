@@ -1,10 +1,14 @@
-"""Rates per key: a token bucket each."""
+"""What one key may use up: requests in a time, by a token bucket each, and streams at once."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deployments.common.errors import RateLimited
+
 MAX_BUCKETS = 10_000
+RETRY_STREAM_S = 5.0
 
 
 @dataclass(slots=True)
@@ -38,3 +42,23 @@ class RateLimiter:
             self._buckets.pop(next(iter(self._buckets)))
         bucket = self._buckets[name] = _Bucket(self._burst, now)
         return bucket
+
+
+class StreamSlots:
+    """Let each name hold `per_name` streams at a time: each of them keeps one of the replica's places for hours."""
+
+    def __init__(self, per_name: int) -> None:
+        self._per_name = per_name
+        self._held: Counter[str] = Counter()
+
+    def take(self, name: str) -> Callable[[], None]:
+        """Return what gives the slot back, to be called once; raises `RateLimited` where all are taken."""
+        if self._held[name] >= self._per_name:
+            raise RateLimited(f"this key listens to {self._per_name} streams already", RETRY_STREAM_S)
+        self._held[name] += 1
+        return lambda: self._give_back(name)
+
+    def _give_back(self, name: str) -> None:
+        self._held[name] -= 1
+        if not self._held[name]:
+            del self._held[name]

@@ -1,19 +1,23 @@
 """What the routes work with, built once per app."""
 
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
-from deployments.common.clock import Clock, utc_now
+from deployments.common.clock import Clock
+from deployments.gateway.candle_answers import CandleAnswers
 from deployments.gateway.events import EventHub
 from deployments.gateway.health import HealthBoard
 from deployments.gateway.keys import KeyRing
-from deployments.gateway.limits import RateLimiter
+from deployments.gateway.limits import RateLimiter, StreamSlots
 from deployments.gateway.login import LoginLinks, Sessions
+from deployments.gateway.meter import Meter
 from deployments.gateway.query_log import QueryLog
 from deployments.gateway.services import Services
 from deployments.gateway.settings import GatewaySettings
+from deployments.gateway.sse import EventStream, ServerEvent
 from deployments.gateway.watch import Watch
 
 
@@ -24,12 +28,19 @@ class Cluster(Protocol):
         """Return the running replicas of each deployment."""
         ...
 
+    def carry(self, identity: str) -> None:
+        """Have the calls by handle that this task makes from now on carry a request id."""
+        ...
+
 
 class SingleProcess:
     """No cluster: the app runs by itself, as in tests."""
 
     async def replicas(self) -> dict[str, int]:
         return {}
+
+    def carry(self, identity: str) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +53,22 @@ class Parts:
     links: LoginLinks
     sessions: Sessions
     limiter: RateLimiter
+    streams: StreamSlots
     queries: QueryLog
     board: HealthBoard
     hub: EventHub
+    answers: CandleAnswers
+    meter: Meter
 
 
-def build_parts(services: Services, settings: GatewaySettings, cluster: Cluster, clock: Clock = utc_now) -> Parts:
+def build_parts(
+    services: Services,
+    settings: GatewaySettings,
+    cluster: Cluster,
+    clock: Clock,
+    meter: Meter,
+    monotonic: Callable[[], float],
+) -> Parts:
     """Put the gateway's own objects together; creates `home/auth` with the session secret where it is missing."""
     auth = settings.home / "auth"
     board = HealthBoard(services, settings.version, settings.health_deadline_s, settings.health_keep_s)
@@ -61,10 +82,22 @@ def build_parts(services: Services, settings: GatewaySettings, cluster: Cluster,
         LoginLinks(auth, clock),
         Sessions(auth, clock),
         RateLimiter(settings.rate_per_s, settings.burst),
+        StreamSlots(settings.streams_per_key),
         QueryLog(services.market_data.query_log, settings.query_log_flush_s),
         board,
         EventHub(watch.look, clock, settings.event_poll_s, settings.event_keep_s),
+        CandleAnswers(
+            services.market_data.changed_candles, settings.candle_answers_bytes, cluster.carry, meter, monotonic
+        ),
+        meter,
     )
+
+
+def stream_of(request: Request, events: AsyncIterator[ServerEvent]) -> EventStream:
+    """Return the answer that streams events to a caller; raises `RateLimited` where it listens to enough already."""
+    parts = parts_of(request)
+    ended = parts.streams.take(request.state.caller.name)
+    return EventStream(events, parts.settings.heartbeat_s, ended)
 
 
 def parts_of(request: Request) -> Parts:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from deployments.common.errors import (
     BodyTooLarge,
@@ -26,6 +27,10 @@ from deployments.gateway.encoding import to_json
 
 MEDIA_TYPE = "application/problem+json"
 PAGE = "/docs/problems"
+
+_SLASHED = re.compile(rb"/api/v1/([a-z-]+)/[^/?]*%2f", re.IGNORECASE)
+_NAMED = {"models": "version", "training": "id", "analyses": "id"}
+"""The parameter in the paths of these resources; all others are about a symbol."""
 
 
 def problem_of(error: CandlecastError) -> dict[str, Any]:
@@ -88,10 +93,24 @@ async def on_validation_error(_: Request, error: Exception) -> Response:
     return problem_response(from_validation(error))
 
 
-async def on_http_error(_: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses, keeping its headers, such as `Allow`."""
     assert isinstance(error, HTTPException)  # noqa: S101  (registered for this class only)
-    return problem_response(from_http(error), error.headers)
+    slashed = _slashed_name(request.scope) if error.status_code == UnknownRoute.status else None
+    return problem_response(slashed or from_http(error), error.headers)
+
+
+def _slashed_name(scope: Scope) -> InvalidRequest | None:
+    """Return what is wrong with a name that was written with an encoded slash.
+
+    The server decodes it before it looks for a route, so that `/data/..%2fetc` finds none.
+    """
+    found = _SLASHED.match(scope.get("raw_path") or b"")
+    if found is None:
+        return None
+    field = _NAMED.get(found[1].decode(), "symbol")
+    problem = "may not contain a slash"
+    return InvalidRequest(f"the {field} in the path {problem}", ((field, problem),))
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from deployments.common.telemetry import logger
 from deployments.market_data.models import QueryLogEntry
@@ -35,7 +36,8 @@ class QueryLog:
         self.lost += len(self._pending) == MAX_PENDING
         self._pending.append(entry)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush_soon())
+            # In a context of its own: Serve ends the calls of a request whose client has left.
+            self._task = asyncio.create_task(self._flush_soon(), context=Context())
 
     async def flush(self) -> None:
         """Send what there is; entries that market data does not take are lost, requests never wait for it."""

@@ -65,7 +65,8 @@ class _Held:
     async def _finish(self, start: Message, body: bytes) -> None:
         headers = MutableHeaders(scope=start)
         if self._method == "GET" and start["status"] == 200:
-            headers.setdefault("ETag", f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+            if "etag" not in headers:
+                headers["ETag"] = tag_of(body)
             if matches(self._request.get("if-none-match", ""), headers["ETag"]):
                 start["status"], body = 304, b""
         if body:
@@ -78,17 +79,27 @@ class _Held:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _encoded(self, headers: MutableHeaders, body: bytes) -> bytes:
-        if not headers.get("content-type", "").startswith(COMPRESSIBLE) and "javascript" not in headers.get(
-            "content-type", ""
-        ):
+        content = headers.get("content-type", "")
+        if not content.startswith(COMPRESSIBLE) and "javascript" not in content:
             return body
-        headers.add_vary_header("Accept-Encoding")
+        if "accept-encoding" not in headers.get("vary", "").lower():
+            headers.add_vary_header("Accept-Encoding")
         codec = chosen_codec(self._request.get("accept-encoding", ""))
         if codec is None or len(body) < MIN_BYTES or "content-encoding" in headers:
             return body
         headers["Content-Encoding"] = codec
-        encode = CODECS[codec]
-        return await asyncio.to_thread(encode, body) if len(body) > THREAD_BYTES else encode(body)
+        return await compressed(codec, body)
+
+
+async def compressed(codec: str, body: bytes) -> bytes:
+    """Return a body in one of `CODECS`, a long one from a thread."""
+    encode = CODECS[codec]
+    return await asyncio.to_thread(encode, body) if len(body) > THREAD_BYTES else encode(body)
+
+
+def tag_of(body: bytes) -> str:
+    """Return the entity tag of a body: weak, because it names the content and not its compression."""
+    return f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def chosen_codec(accepted: str) -> str | None:

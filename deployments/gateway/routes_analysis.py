@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Header, Query
+from fastapi import Header, Query, Request
 from starlette.responses import Response
 
 from deployments.analysis.models import Analysis, AnalysisEvent
@@ -15,7 +15,7 @@ from deployments.gateway.models import Scope
 from deployments.gateway.parameters import IdPath, SymbolFilterQuery
 from deployments.gateway.parts import PartsGiven, ServicesGiven
 from deployments.gateway.routing import router
-from deployments.gateway.sse import ServerEvent, close, event_stream
+from deployments.gateway.sse import EventStream, ServerEvent, close
 
 read = router("analysis", Scope.READ)
 
@@ -23,14 +23,20 @@ STREAM_TYPE = "text/event-stream"
 
 
 @read.post("/analyze", response_model=Analysis, responses={200: {"content": {STREAM_TYPE: {}}}})
-async def analyze(body: AnalysisBody, parts: PartsGiven, accept: Annotated[str, Header()] = "") -> Response:
+async def analyze(
+    request: Request, body: AnalysisBody, parts: PartsGiven, accept: Annotated[str, Header()] = ""
+) -> Response:
     """Write an analysis whose every number is checked; `Accept: text/event-stream` streams it."""
-    request = body.request()
     analyst = parts.services.analyst
     if STREAM_TYPE not in accept.lower():
-        return json_answer(await analyst.analyze(request))
-    events = await started(analyst.analyze_stream(request), parts.settings.analysis_timeout_s)
-    return event_stream(events, parts.settings.heartbeat_s)
+        return json_answer(await analyst.analyze(body.request()))
+    ended = parts.streams.take(request.state.caller.name)  # before the language model begins to write
+    try:
+        events = await started(analyst.analyze_stream(body.request()), parts.settings.analysis_timeout_s)
+    except BaseException:
+        ended()
+        raise
+    return EventStream(events, parts.settings.heartbeat_s, ended)
 
 
 @read.get("/analyses", response_model=AnalysesAnswer)

@@ -9,17 +9,14 @@ from starlette.responses import Response
 
 from deployments.common.errors import CandlecastError
 from deployments.gateway.answers import CandleBatchAnswer, CandlesAnswer, batch_body, json_answer
+from deployments.gateway.candle_answers import WantedCandles
 from deployments.gateway.candle_formats import (
     ARROW_TYPE,
     CSV_TYPE,
     JSON_TYPE,
     Layout,
-    candles_arrow,
     candles_body,
-    candles_csv,
-    candles_json,
     chosen_type,
-    provenance,
 )
 from deployments.gateway.encoding import to_json
 from deployments.gateway.models import Scope
@@ -32,14 +29,12 @@ from deployments.gateway.parameters import (
     Symbols,
     symbols_of,
 )
-from deployments.gateway.parts import ServicesGiven
+from deployments.gateway.parts import PartsGiven, ServicesGiven
+from deployments.gateway.prepared import PreparedResponse
 from deployments.gateway.routing import router
 from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle, QualityReport
 
 read = router("candles", Scope.READ)
-
-THREAD_ROWS = 5_000
-"""More rows than this take over two milliseconds to write and leave the event loop."""
 
 
 async def window(
@@ -77,17 +72,18 @@ async def candle_batch(
 async def candles(
     request: Request,
     symbol: SymbolPath,
-    services: ServicesGiven,
+    parts: PartsGiven,
     query: Window,
     layout: Format = Layout.ROWS,
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Return candles, ascending: JSON, or an Arrow stream or CSV where `Accept` asks for it."""
-    found = await services.market_data.candles(replace(query, symbol=symbol))
-    request.state.rows = found.table.num_rows
-    if found.table.num_rows > THREAD_ROWS:
-        return await asyncio.to_thread(_answer, found, layout, accept)
-    return _answer(found, layout, accept)
+    media_type = chosen_type(accept)
+    layout = layout if media_type == JSON_TYPE else Layout.ROWS  # the other types have no layouts
+    wanted = WantedCandles(replace(query, symbol=symbol), layout, media_type)
+    answer = await parts.answers.get(wanted)
+    request.state.rows, request.state.wanted = answer.rows, wanted
+    return PreparedResponse(answer)
 
 
 @read.get("/data/{symbol}/latest", response_model=LatestCandle)
@@ -99,19 +95,11 @@ async def latest(
 
 
 @read.get("/data/{symbol}/quality", response_model=QualityReport)
-async def quality(symbol: SymbolPath, services: ServicesGiven, interval: Interval = Interval.H1) -> Response:
-    """Return what the quality checks found, with the quarantined rows."""
-    return json_answer(await services.market_data.quality(symbol, interval))
-
-
-def _answer(found: Candles, layout: Layout, accept: str) -> Response:
-    headers = {"Vary": "Accept"}
-    chosen = chosen_type(accept)
-    if chosen == ARROW_TYPE:
-        return Response(candles_arrow(found), 200, headers | provenance(found), ARROW_TYPE)
-    if chosen == CSV_TYPE:
-        return Response(candles_csv(found), 200, headers | provenance(found), CSV_TYPE)
-    return Response(candles_json(found, layout), 200, headers, JSON_TYPE)
+async def quality(
+    symbol: SymbolPath, services: ServicesGiven, interval: Interval = Interval.H1, as_of: AsOf = None
+) -> Response:
+    """Return what the quality checks found and where, with the quarantined rows; `as_of` in what was closed then."""
+    return json_answer(await services.market_data.quality(symbol, interval, as_of))
 
 
 def _batch(

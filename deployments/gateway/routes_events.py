@@ -2,21 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Header, Request
 from starlette.responses import Response, StreamingResponse
 
 from deployments.gateway.models import Scope
-from deployments.gateway.parts import PartsGiven
+from deployments.gateway.parts import PartsGiven, stream_of
 from deployments.gateway.routing import router
-from deployments.gateway.sse import event_stream
 
 read = router("events", Scope.READ)
 
 
 @read.get("/events", response_class=StreamingResponse)
-async def events(parts: PartsGiven, last_event_id: Annotated[str, Header(max_length=64)] = "") -> Response:
+async def events(
+    request: Request, parts: PartsGiven, last_event_id: Annotated[str, Header(max_length=64)] = ""
+) -> Response:
     """Stream `candle`, `forecast`, `sync`, `training`, `model` and `health` as they change.
 
     `Last-Event-ID` resumes within the last five minutes.
     """
-    return event_stream(parts.hub.listen(last_event_id), parts.settings.heartbeat_s)
+    return stream_of(request, parts.hub.listen(last_event_id))

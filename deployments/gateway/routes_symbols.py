@@ -101,9 +101,11 @@ async def update_symbol(
 
 
 @operate.delete("/managed-symbols/{symbol}", status_code=204)
-async def delete_symbol(symbol: SymbolPath, services: ServicesGiven) -> Response:
-    """Stop managing a symbol; its candles stay."""
-    await services.market_data.delete_symbol(symbol)
+async def delete_symbol(
+    symbol: SymbolPath, services: ServicesGiven, if_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """Stop managing a symbol, with `If-Match` only if nobody changed it since; its candles stay."""
+    await services.market_data.delete_symbol(symbol, seen_time(if_match))
     return Response(status_code=204)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from deployments.forecasting.models import TrainingRun, TrainingState
@@ -10,10 +11,10 @@ from deployments.gateway.answers import TrainingRunsAnswer, json_answer
 from deployments.gateway.bodies import TrainingBody
 from deployments.gateway.models import Scope
 from deployments.gateway.parameters import IdPath
-from deployments.gateway.parts import PartsGiven, ServicesGiven
+from deployments.gateway.parts import PartsGiven, ServicesGiven, stream_of
 from deployments.gateway.routing import BASE, router
 from deployments.gateway.services import ForecasterApi
-from deployments.gateway.sse import ServerEvent, event_stream
+from deployments.gateway.sse import ServerEvent
 
 read = router("training", Scope.READ)
 operate = router("training", Scope.OPERATE)
@@ -42,11 +43,11 @@ async def training_run(id: IdPath, services: ServicesGiven) -> Response:
 
 
 @read.get("/training/{id}/logs", response_class=StreamingResponse)
-async def training_log(id: IdPath, parts: PartsGiven) -> Response:
+async def training_log(request: Request, id: IdPath, parts: PartsGiven) -> Response:
     """Stream a run's log as `log` events and, when it is over, one `done` event with the run."""
     forecaster = parts.services.forecaster
     await forecaster.training_run(id)  # an unknown run is a problem document, not a stream
-    return event_stream(follow(forecaster, id, parts.settings.training_log_poll_s), parts.settings.heartbeat_s)
+    return stream_of(request, follow(forecaster, id, parts.settings.training_log_poll_s))
 
 
 @operate.delete("/training/{id}", response_model=TrainingRun)

@@ -21,6 +21,8 @@ class GatewaySettings:
     max_body_bytes: int = 1_000_000
     rate_per_s: float = 200.0
     burst: int = 600
+    streams_per_key: int = 10
+    candle_answers_bytes: int = 64_000_000
     session_s: float = 7 * 86_400.0
     login_link_s: float = 600.0
     health_deadline_s: float = 2.0

@@ -1,11 +1,12 @@
 """Server-sent events: their text, and streams that show signs of life."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from deployments.common.errors import CandlecastError
 from deployments.common.telemetry import logger
@@ -35,10 +36,23 @@ class ServerEvent:
         return b"%bevent: %b\ndata: %b\n\n" % (identity, self.name.encode(), to_json(self.data))
 
 
-def event_stream(events: AsyncIterator[ServerEvent], heartbeat_s: float) -> StreamingResponse:
-    """Answer with events as they come; a comment fills each silence of `heartbeat_s` seconds."""
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_wire(events, heartbeat_s), headers=headers, media_type="text/event-stream")
+class EventStream(StreamingResponse):
+    """Answer with events as they come; a comment fills each silence of `heartbeat_s` seconds.
+
+    `ended` is called once, however the stream ends.
+    """
+
+    def __init__(self, events: AsyncIterator[ServerEvent], heartbeat_s: float, ended: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(_wire(events, heartbeat_s), headers=headers, media_type="text/event-stream")
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not in the generator: one whose listener left before its first event is never started and never ends.
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 async def _wire(events: AsyncIterator[ServerEvent], heartbeat_s: float) -> AsyncIterator[bytes]:

@@ -42,9 +42,16 @@ async def system_stats(parts: Parts) -> dict[str, Any]:
             "query_log_lost": parts.queries.lost,
             "event_listeners": parts.hub.listeners,
         },
+        "cache": {
+            "candle_answers": parts.answers.entries,
+            "candle_bytes": parts.answers.bytes,
+            "candle_hits": parts.answers.hits,
+            "candle_misses": parts.answers.misses,
+        },
         "replicas": replicas,
         "process": {"rss_bytes": psutil.Process().memory_info().rss},
         "champions": [] if models is None else _champions(models, parts),
+        "keeper": answers.forecaster.health.keeper if answers.forecaster.health else None,
         "sync_lag_seconds": knowledge.sync.lag_seconds if knowledge and knowledge.sync else None,
     }
 

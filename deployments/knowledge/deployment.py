@@ -8,10 +8,12 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
 from deployments.common.clock import within
 from deployments.common.errors import Unavailable
+from deployments.common.telemetry import follow_calls
 from deployments.knowledge.embedding import Embedder
 from deployments.knowledge.lease import Lease
 from deployments.knowledge.models import (
@@ -121,6 +123,7 @@ class Knowledge:
     """Serve `KnowledgeService`."""
 
     def __init__(self, home: str, embedding_model: str, device: str, market_data: DeploymentHandle) -> None:
+        follow_calls(_get_serve_request_context)
         embedder = Embedder(embedding_model, device)
         # Importing and loading takes longer than a question may: a replica is ready when its model is.
         embedder.encode(["Which days rose most?"])

@@ -1,6 +1,7 @@
 """The stack's own use of its HTTP interface, with the admin key."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -13,9 +14,10 @@ POLL_S = 0.5
 class StackApi:
     """Call the gateway at `url` as administrator."""
 
-    def __init__(self, url: str, admin_key: str) -> None:
+    def __init__(self, url: str, admin_key: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url
-        self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {admin_key}"}, timeout=30.0)
+        headers = {"Authorization": f"Bearer {admin_key}"}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=30.0, transport=transport)
 
     def get(self, path: str) -> Any:
         """Return the JSON answer; raises `StackError` with the problem's own words."""
@@ -25,14 +27,27 @@ class StackApi:
         """Post JSON and return the JSON answer; raises `StackError` with the problem's own words."""
         return self._json("POST", path, body)
 
+    def get_with_tag(self, path: str) -> tuple[Any, str] | None:
+        """Return the JSON answer with its entity tag, or None where there is no such thing."""
+        answer = self._request("GET", path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return _content(answer), answer.headers.get("ETag", "")
+
+    def put(self, path: str, body: object, tag: str) -> Any:
+        """Replace what `tag` names; raises `StackError` with the problem's own words, also where it changed since."""
+        return _content(self._request("PUT", path, body, {"If-Match": tag}))
+
     def _json(self, method: str, path: str, body: object | None = None) -> Any:
+        return _content(self._request(method, path, body))
+
+    def _request(
+        self, method: str, path: str, body: object | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         try:
-            answer = self._client.request(method, path, json=body)
+            return self._client.request(method, path, json=body, headers=headers)
         except httpx.HTTPError as error:
             raise StackError(f"{self._url} does not answer: {error}") from error
-        if answer.is_error:
-            raise StackError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json() if answer.content else None
 
     def await_alive(self, timeout_s: float) -> None:
         """Return once `/livez` answers."""
@@ -49,3 +64,10 @@ class StackApi:
     def login_link(self) -> str:
         """Return a one-time address that logs a browser in."""
         return self._url + str(self.post("/api/v1/login-links", {})["url_path"])
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.is_error:
+        asked = f"{answer.request.method} {answer.request.url.raw_path.decode()}"
+        raise StackError(f"{asked}: {answer.status_code} {answer.text[:500]}")
+    return answer.json() if answer.content else None

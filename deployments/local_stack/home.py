@@ -28,6 +28,7 @@ class StackState:
     keeper: OwnedProcess | None = None
     processes: tuple[OwnedProcess, ...] = ()
     url: str = ""
+    market_url: str = ""
     ray_address: str = ""
     ray_dashboard_url: str = ""
     profile: str = "loopback"

@@ -30,15 +30,11 @@ class MarketKind(StrEnum):
 
 @dataclass(slots=True)
 class Market:
-    """The source of a stack's candles; `url` is EasyInsight's, ours in the demo, empty where there is none.
-
-    `is_complete` says that this home's first import came to its end.
-    """
+    """The source of a stack's candles; `url` is EasyInsight's, ours in the demo, empty where there is none."""
 
     kind: MarketKind
     interval: Interval
     url: str = ""
-    is_complete: bool = False
 
     @classmethod
     def choose(cls, home: StackHome, data: Path | None, history: History) -> "Market":
@@ -57,7 +53,7 @@ class Market:
                 raise StackError(f"{home.root} holds the demo market; give your candles a home of their own (--home)")
         if kind is MarketKind.EXTERNAL and _wanted(None, history) is not MarketKind.EXTERNAL:
             raise StackError(f"{home.root} reads a market of yours: set TIMESCALEDB_HOST or EASYINSIGHT_API_URL again")
-        return cls(kind, interval, os.environ.get("EASYINSIGHT_API_URL", ""), record.exists())
+        return cls(kind, interval, os.environ.get("EASYINSIGHT_API_URL", ""))
 
     def remember(self, home: StackHome) -> None:
         """Bind the home to this market, now that its candles are in."""

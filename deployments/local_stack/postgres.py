@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: one data folder, one unix socket, no TCP port."""
 
 import signal
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -44,6 +45,19 @@ class EmbeddedPostgres:
             "TIMESCALEDB_DATABASE": DATABASE,
             "TIMESCALEDB_USER": USER,
         }
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's process lives, whoever started it."""
+        return running_server(self._home.postgres) is not None
+
+    def revive(self) -> bool:
+        """Start a server that ended by itself again and return whether it runs; its clients reconnect on their own."""
+        try:
+            self.start()
+        except (subprocess.SubprocessError, OSError):
+            return False  # after a kill its orphans may hold the data folder for a moment: the next call finds out
+        return True
 
     def stop(self) -> None:
         """Stop the server, whoever started it; does nothing where it does not run."""

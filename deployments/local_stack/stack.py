@@ -89,10 +89,10 @@ class Stack:
         services = self._start_database() | self._start_market(market)
         head = self._start_ray(services)
         api = self._deploy(head)
-        self._home.change_state(phase="importing", url=self._url)
+        self._home.change_state(phase="importing", url=self._url, market_url=market.url)
         head.connect()
         try:
-            history.bring_in(market.url, self._steps, market.is_complete)
+            history.bring_in(market.url, self._steps)
         finally:
             disconnect()
         market.remember(self._home)
@@ -174,7 +174,16 @@ class Stack:
             for process in state.processes if state else ():
                 if not processes.is_alive(process):
                     raise StackError(f"{process.name} (pid {process.pid}) ended by itself; see {self._home.logs}")
+            self._keep_database()
             time.sleep(WATCH_S)
+
+    def _keep_database(self) -> None:
+        """Start an embedded database that ended by itself again: the graph reads on from memory meanwhile."""
+        if self._postgres is None or self._postgres.is_running:
+            return
+        self._steps.note("[yellow]the database ended by itself; starting it again")
+        if self._postgres.revive():
+            self._steps.note("the database runs again")
 
     def _record_end(self, error: BaseException) -> None:
         phase = "failed" if isinstance(error, Exception) else "stopping"

@@ -1,5 +1,6 @@
 """A circuit breaker: stop asking a source that keeps failing, and try it again after a while."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from deployments.common.errors import BadUpstream, Unavailable, UpstreamTimeout
 
 FAILURES = (BadUpstream, Unavailable, UpstreamTimeout)
 """What counts against a source; an answer that merely says no, such as an unknown symbol, does not."""
+
+SLOW_S = 1.0
+"""A call that its caller gave up on after this long counts against the source; one cut short earlier does not."""
 
 
 class Breaker:
@@ -40,11 +44,15 @@ class Breaker:
             wait_s = max(self._closed_from - self._clock(), 0.1)
             raise Unavailable(f"{self._name} failed {self._failed} times in a row; not asked again just now", wait_s)
         self._trying = True
+        started = self._clock()
         try:
             yield
         except FAILURES:
-            self._failed += 1
-            self._closed_from = self._clock() + self._open_s
+            self._count_failure()
+            raise
+        except asyncio.CancelledError:
+            if self._clock() - started >= SLOW_S:
+                self._count_failure()
             raise
         except Exception:
             self._failed = 0
@@ -53,3 +61,7 @@ class Breaker:
             self._failed = 0
         finally:
             self._trying = False
+
+    def _count_failure(self) -> None:
+        self._failed += 1
+        self._closed_from = self._clock() + self._open_s

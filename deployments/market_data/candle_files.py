@@ -9,12 +9,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from deployments.common.errors import InvalidRequest
-from deployments.common.telemetry import logger
 from deployments.market_data.cells import BadCell, number_column, text_column, time_column
 from deployments.market_data.instants import times_of, width
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
-
-log = logger(__name__)
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -22,16 +19,20 @@ _READERS = {"symbol": text_column, "time": time_column}
 
 
 def read_file(path: Path) -> pa.Table:
-    """Return a file's candles with `SYMBOL_CANDLE_SCHEMA`, ascending by (time, symbol), the last of duplicates.
+    """Return a file's candles with `SYMBOL_CANDLE_SCHEMA`, ascending by (time, symbol).
 
-    Columns may come in any case and order beside others; times as `time_column` reads them; empty numbers become NaN
-    and are quarantined by the ingest. Raises `InvalidRequest` naming file, row (and line of a CSV), column and value.
+    Columns may come in any case and order beside others; times as `time_column` reads them. Empty numbers become NaN
+    and bars may come twice: the ingest keeps such rows aside and says so.
+
+    Raises `InvalidRequest` naming file, row (and line of a CSV), column and value.
     """
     names, table = _raw(path)
     if not table.num_rows:
         raise _refused("file", f"{path.name} holds no rows")
     columns = [_column(path, name, names[name], table[names[name]]) for name in SYMBOL_CANDLE_SCHEMA.names]
-    return _ascending(pa.table(columns, schema=SYMBOL_CANDLE_SCHEMA))
+    table = pa.table(columns, schema=SYMBOL_CANDLE_SCHEMA)
+    # Stable: of rows that tell one bar the last in the file stays the last.
+    return table.sort_by([("time", "ascending"), ("symbol", "ascending")]).combine_chunks()
 
 
 def infer_interval(table: pa.Table) -> Interval:
@@ -105,17 +106,6 @@ def _line_of(path: Path, row: int) -> int:
     with path.open(encoding="utf-8", errors="replace") as lines:
         filled = (number for number, line in enumerate(lines, start=1) if line.strip())
         return next(islice(filled, row + 1, None))
-
-
-def _ascending(table: pa.Table) -> pa.Table:
-    """Sort by (time, symbol) and keep the last of several rows with one key."""
-    ordered = table.sort_by([("time", "ascending"), ("symbol", "ascending")]).combine_chunks()
-    times = times_of(ordered)
-    symbols = ordered["symbol"].combine_chunks().dictionary_encode().indices.to_numpy()
-    is_last = np.append((np.diff(times) != np.timedelta64(0, "us")) | (np.diff(symbols) != 0), True)
-    if not is_last.all():
-        log.warning("candles of one symbol and time: kept the last", dropped=int((~is_last).sum()))
-    return ordered.filter(pa.array(is_last)).combine_chunks()
 
 
 def _refused(field: str, reason: str) -> InvalidRequest:

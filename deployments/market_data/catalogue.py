@@ -1,6 +1,5 @@
-"""Our own tables in schema `candlecast`: managed symbols, quarantined rows and the query log."""
+"""Our own tables in schema `candlecast`: managed symbols and quarantined rows."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -15,7 +14,6 @@ from deployments.market_data.models import (
     Interval,
     ManagedSymbol,
     QuarantinedRow,
-    QueryLogEntry,
     SymbolDraft,
     SymbolFilter,
     SymbolPage,
@@ -23,9 +21,6 @@ from deployments.market_data.models import (
 )
 from deployments.market_data.symbols import keys_of
 from deployments.market_data.timescale_pool import Connection, Database
-
-QUERY_LOG_ROWS = 100_000
-"""Entries kept; older ones go with the batch that comes after them."""
 
 QUARANTINE_ROWS = 1_000
 """Quarantined rows that a report shows at most."""
@@ -62,20 +57,19 @@ class PostgresCatalogue:
         """
         async with self._database.transaction() as connection:
             await _refuse_taken(connection, draft, except_symbol=draft.symbol)
-            updated_at = await connection.fetchval(sql.LOCK_SYMBOL, draft.symbol)
-            if updated_at is None:
-                raise UnknownSymbol(f"{draft.symbol} is not managed")
-            if seen_updated_at is not None and updated_at != seen_updated_at:
-                raise PreconditionFailed(f"{draft.symbol} was changed at {updated_at.isoformat()}")
+            updated_at = await _locked(connection, draft.symbol, seen_updated_at)
             # Two changes within one tick of the clock must still tell apart.
             now = max(now, updated_at + timedelta(microseconds=1))
             return _symbol(await connection.fetchrow(sql.REPLACE, *_values(draft), now))
 
-    async def remove(self, symbol: str) -> None:
-        """Forget a managed symbol; raises `UnknownSymbol`."""
-        async with self._database.connection() as connection:
-            if await connection.fetchval(sql.REMOVE, symbol) is None:
-                raise UnknownSymbol(f"{symbol} is not managed")
+    async def remove(self, symbol: str, seen_updated_at: datetime | None = None) -> None:
+        """Forget a managed symbol that has not changed since `seen_updated_at`, where that is given.
+
+        Raises `UnknownSymbol` or `PreconditionFailed`.
+        """
+        async with self._database.transaction() as connection:
+            await _locked(connection, symbol, seen_updated_at)
+            await connection.execute(sql.REMOVE, symbol)
 
     async def quarantine(self, symbol: str, interval: Interval, rows: Sequence[QuarantinedRow]) -> None:
         """Keep refused rows with their reasons; a row told again replaces itself."""
@@ -83,24 +77,19 @@ class PostgresCatalogue:
         async with self._database.connection() as connection:
             await connection.executemany(sql.QUARANTINE, records)
 
-    async def quarantined(self, symbol: str, interval: Interval) -> tuple[QuarantinedRow, ...]:
-        """Return the newest refused rows of a symbol, newest first."""
-        rows = await self._database.fetch(sql.QUARANTINED, symbol, interval.value, QUARANTINE_ROWS)
+    async def quarantined(
+        self, symbol: str, interval: Interval, before: datetime | None = None
+    ) -> tuple[QuarantinedRow, ...]:
+        """Return the newest refused rows of a symbol that open before an instant, newest first."""
+        rows = await self._database.fetch(sql.QUARANTINED, symbol, interval.value, before, QUARANTINE_ROWS)
         return tuple(QuarantinedRow(*row) for row in rows)
 
-    async def log_queries(self, entries: Sequence[QueryLogEntry]) -> None:
-        """Append served requests and drop the oldest beyond `QUERY_LOG_ROWS`."""
-        records = [(*_log_columns(entry), json.dumps(entry.sql)) for entry in entries]
-        async with self._database.transaction() as connection:
-            await connection.executemany(sql.LOG, records)
-            await connection.execute(sql.TRIM_LOG, QUERY_LOG_ROWS)
-
-    async def queries(
-        self, limit: int, endpoint: str, min_duration_ms: float, since: datetime | None
-    ) -> tuple[QueryLogEntry, ...]:
-        """Return logged requests, newest first; an empty `endpoint` means every one."""
-        rows = await self._database.fetch(sql.QUERIES, endpoint, min_duration_ms, since, limit)
-        return tuple(_entry(row) for row in rows)
+    async def quarantine_counts(
+        self, symbol: str, interval: Interval, before: datetime | None = None
+    ) -> dict[str, int]:
+        """Count all refused rows of a symbol that open before an instant, by check."""
+        rows = await self._database.fetch(sql.QUARANTINE_COUNTS, symbol, interval.value, before)
+        return {row["check_id"]: row["rows"] for row in rows}
 
     async def probe(self) -> float:
         """Return the milliseconds of an empty statement."""
@@ -111,12 +100,23 @@ class PostgresCatalogue:
         await self._database.close()
 
 
+async def _locked(connection: Connection, symbol: str, seen_updated_at: datetime | None) -> datetime:
+    """Keep others from changing a symbol that is still as it was seen, and return when it was changed last."""
+    updated_at: datetime | None = await connection.fetchval(sql.LOCK_SYMBOL, symbol)
+    if updated_at is None:
+        raise UnknownSymbol(f"{symbol} is not managed")
+    if seen_updated_at not in (None, updated_at):
+        raise PreconditionFailed(f"{symbol} was changed at {updated_at.isoformat()}")
+    return updated_at
+
+
 async def _refuse_taken(connection: Connection, draft: SymbolDraft, except_symbol: str = "") -> None:
     """Take the lock of all writers, so that no name can be taken between the look and the write."""
     await connection.execute(sql.LOCK_SYMBOLS)
-    holder = await connection.fetchval(sql.HOLDER, list(keys_of(draft)), except_symbol)
+    holder = await connection.fetchrow(sql.HOLDER, list(keys_of(draft)), except_symbol)
     if holder is not None:
-        raise SymbolExists(f"{draft.symbol} or one of its aliases already names {holder}")
+        symbol, taken = holder
+        raise SymbolExists(f"{', '.join(taken)} already names {symbol}")
 
 
 def _values(draft: SymbolDraft) -> tuple[Any, ...]:
@@ -132,15 +132,6 @@ def _symbol(row: asyncpg.Record | None) -> ManagedSymbol:
     values["interval"] = Interval(values["interval"])
     values["aliases"] = tuple(values["aliases"])
     return ManagedSymbol(**values)
-
-
-def _log_columns(entry: QueryLogEntry) -> tuple[Any, ...]:
-    return tuple(getattr(entry, name) for name in sql.LOG_COLUMNS)
-
-
-def _entry(row: asyncpg.Record) -> QueryLogEntry:
-    statements = tuple((text, duration_ms, rows) for text, duration_ms, rows in json.loads(row["sql"]))
-    return QueryLogEntry(**{name: row[name] for name in sql.LOG_COLUMNS}, sql=statements)
 
 
 def _literal(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The statements of schema `candlecast`."""
+"""The statements about managed symbols and quarantined rows in schema `candlecast`."""
 
 # ruff: noqa: S608  (only names of columns, all from this file, are put together)
 
@@ -30,7 +30,10 @@ PAGE = f"""
 """
 
 LOCK_SYMBOLS = "SELECT pg_advisory_xact_lock(hashtext('candlecast.managed_symbols'))"
-HOLDER = "SELECT symbol FROM candlecast.managed_symbols WHERE keys && $1::text[] AND symbol <> $2 LIMIT 1"
+HOLDER = """
+    SELECT symbol, ARRAY(SELECT unnest(keys) INTERSECT SELECT unnest($1::text[]) ORDER BY 1) AS taken
+    FROM candlecast.managed_symbols WHERE keys && $1::text[] AND symbol <> $2 ORDER BY symbol LIMIT 1
+"""
 LOCK_SYMBOL = "SELECT updated_at FROM candlecast.managed_symbols WHERE symbol = $1 FOR UPDATE"
 
 ADD = f"""
@@ -57,18 +60,10 @@ QUARANTINE = """
 
 QUARANTINED = """
     SELECT time, check_id, reason, open, high, low, close, volume FROM candlecast.quarantined_rows
-    WHERE symbol = $1 AND interval = $2 ORDER BY time DESC LIMIT $3
+    WHERE symbol = $1 AND interval = $2 AND ($3::timestamptz IS NULL OR time < $3) ORDER BY time DESC LIMIT $4
 """
 
-LOG_COLUMNS = ("time", "endpoint", "method", "status", "duration_ms", "rows", "request_id")
-_LOG = ", ".join(LOG_COLUMNS)
-
-LOG = f"INSERT INTO candlecast.query_log ({_LOG}, sql) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-
-TRIM_LOG = "DELETE FROM candlecast.query_log WHERE id <= (SELECT max(id) FROM candlecast.query_log) - $1::bigint"
-
-QUERIES = f"""
-    SELECT {_LOG}, sql FROM candlecast.query_log
-    WHERE ($1 = '' OR endpoint = $1) AND duration_ms >= $2 AND ($3::timestamptz IS NULL OR time >= $3)
-    ORDER BY time DESC, id DESC LIMIT $4
+QUARANTINE_COUNTS = """
+    SELECT check_id, count(*) AS rows FROM candlecast.quarantined_rows
+    WHERE symbol = $1 AND interval = $2 AND ($3::timestamptz IS NULL OR time < $3) GROUP BY check_id
 """

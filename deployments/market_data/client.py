@@ -10,6 +10,7 @@ from deployments.common.errors import CandlecastError
 from deployments.market_data.models import (
     CandleQuery,
     Candles,
+    Coverage,
     DiscoveredSymbol,
     IngestReport,
     Interval,
@@ -43,6 +44,11 @@ class MarketDataClient:
         result: Candles = await self._call("candles", query)
         return result
 
+    async def changed_candles(self, query: CandleQuery, generation: str) -> Candles | None:
+        """Return the candles of one symbol, or None where they are still those of `generation`; raises as `candles`."""
+        result: Candles | None = await self._call("changed_candles", query, generation)
+        return result
+
     async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
         """Return for each symbol its candles or the error in their place; `query.symbol` is ignored."""
         result: dict[str, Candles | CandlecastError] = await self._call("candles_batch", symbols, query)
@@ -53,9 +59,9 @@ class MarketDataClient:
         result: LatestCandle = await self._call("latest", symbol, interval, as_of)
         return result
 
-    async def quality(self, symbol: str, interval: Interval) -> QualityReport:
-        """Return what the quality checks found."""
-        result: QualityReport = await self._call("quality", symbol, interval)
+    async def quality(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> QualityReport:
+        """Return what the quality checks found, with `as_of` in what was closed then."""
+        result: QualityReport = await self._call("quality", symbol, interval, as_of)
         return result
 
     async def candles_after(
@@ -98,13 +104,18 @@ class MarketDataClient:
         result: ManagedSymbol = await self._call("update_symbol", draft, seen_updated_at)
         return result
 
-    async def delete_symbol(self, symbol: str) -> None:
-        """Stop managing a symbol; its candles stay."""
-        await self._call("delete_symbol", symbol)
+    async def delete_symbol(self, symbol: str, seen_updated_at: datetime | None = None) -> None:
+        """Stop managing a symbol; its candles stay. Raises `UnknownSymbol`, or `PreconditionFailed` if it changed."""
+        await self._call("delete_symbol", symbol, seen_updated_at)
 
-    async def ingest(self, interval: Interval, rows: pa.Table) -> IngestReport:
-        """Upsert rows with `SYMBOL_CANDLE_SCHEMA`; idempotent."""
-        result: IngestReport = await self._call("ingest", interval, rows, timeout_s=INGEST_TIMEOUT_S)
+    async def coverage(self, symbol: str, interval: Interval, with_gaps: bool = False) -> Coverage:
+        """Return what the interval's own table holds of a symbol, the holes in it only where asked for."""
+        result: Coverage = await self._call("coverage", symbol, interval, with_gaps, timeout_s=INGEST_TIMEOUT_S)
+        return result
+
+    async def ingest(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> IngestReport:
+        """Upsert rows with `SYMBOL_CANDLE_SCHEMA`; idempotent. With `dry_run` only say what that would do."""
+        result: IngestReport = await self._call("ingest", interval, rows, dry_run, timeout_s=INGEST_TIMEOUT_S)
         return result
 
     async def health(self) -> MarketDataHealth:

@@ -8,17 +8,27 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray import serve
+from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
+from ray.serve.metrics import Counter, Histogram
 
 from deployments.common.errors import CandlecastError
-from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, EasyInsightSettings, StackSettings
-from deployments.market_data.assembly import assemble, import_symbols
+from deployments.common.settings import (
+    AppDatabaseSettings,
+    DatabaseSettings,
+    EasyInsightSettings,
+    QueryLogSettings,
+    StackSettings,
+)
+from deployments.common.telemetry import follow_calls
+from deployments.market_data.assembly import assemble, start_import
 from deployments.market_data.client import MarketDataClient
 from deployments.market_data.easyinsight import EasyInsightSource
 from deployments.market_data.feed import Feed, FeedStatus
 from deployments.market_data.models import (
     CandleQuery,
     Candles,
+    Coverage,
     DiscoveredSymbol,
     IngestReport,
     Interval,
@@ -31,6 +41,26 @@ from deployments.market_data.models import (
     SymbolFilter,
     SymbolPage,
 )
+from deployments.market_data.observation import Observation
+
+
+class StatementMeter:
+    """Hand what is seen of SQL statements to Ray's metrics, by the statement's name."""
+
+    def __init__(self) -> None:
+        self._durations = Histogram(
+            "candlecast_sql_ms",
+            "SQL statements by name, in milliseconds.",
+            boundaries=[0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1_000, 5_000],
+            tag_keys=("statement", "error"),
+        )
+        self._rows = Counter("candlecast_sql_rows", "Rows that SQL statements had.", tag_keys=("statement",))
+
+    def __call__(self, seen: Observation) -> None:
+        """Note one statement."""
+        self._durations.observe(seen.duration_ms, {"statement": seen.name, "error": seen.error})
+        if seen.rows:
+            self._rows.inc(seen.rows, {"statement": seen.name})
 
 
 @serve.deployment(name="MarketData", max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.25})
@@ -39,10 +69,13 @@ class MarketData:
 
     async def __init__(self, home: str, easyinsight_url: str) -> None:  # type: ignore[misc]  # Serve awaits it
         """Open the database that the environment of this replica names; `home` may hold `symbols.json`."""
+        follow_calls(_get_serve_request_context)
         # Read here, not in the builder: arguments bound into the graph are stored by the Serve controller.
         stack, database = StackSettings.read(), DatabaseSettings.read()
-        self._service = await assemble(stack, database, AppDatabaseSettings.read(), easyinsight_url)
-        await import_symbols(self._service, Path(home) / "symbols.json")
+        self._service = await assemble(
+            stack, database, AppDatabaseSettings.read(), easyinsight_url, QueryLogSettings.read(), StatementMeter()
+        )
+        self._importing = await start_import(self._service, Path(home) / "symbols.json")
 
     async def check_health(self) -> None:
         """Answer while the loop turns: a database that is away is no reason to restart what serves from memory."""
@@ -50,14 +83,17 @@ class MarketData:
     async def candles(self, query: CandleQuery) -> Candles:
         return await self._service.candles(query)
 
+    async def changed_candles(self, query: CandleQuery, generation: str) -> Candles | None:
+        return await self._service.changed_candles(query, generation)
+
     async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
         return await self._service.candles_batch(symbols, query)
 
     async def latest(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle:
         return await self._service.latest(symbol, interval, as_of)
 
-    async def quality(self, symbol: str, interval: Interval) -> QualityReport:
-        return await self._service.quality(symbol, interval)
+    async def quality(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> QualityReport:
+        return await self._service.quality(symbol, interval, as_of)
 
     async def candles_after(
         self, interval: Interval, after_time: datetime, after_symbol: str, limit: int, symbols: tuple[str, ...] = ()
@@ -79,11 +115,14 @@ class MarketData:
     async def update_symbol(self, draft: SymbolDraft, seen_updated_at: datetime | None = None) -> ManagedSymbol:
         return await self._service.update_symbol(draft, seen_updated_at)
 
-    async def delete_symbol(self, symbol: str) -> None:
-        await self._service.delete_symbol(symbol)
+    async def delete_symbol(self, symbol: str, seen_updated_at: datetime | None = None) -> None:
+        await self._service.delete_symbol(symbol, seen_updated_at)
 
-    async def ingest(self, interval: Interval, rows: pa.Table) -> IngestReport:
-        return await self._service.ingest(interval, rows)
+    async def coverage(self, symbol: str, interval: Interval, with_gaps: bool = False) -> Coverage:
+        return await self._service.coverage(symbol, interval, with_gaps)
+
+    async def ingest(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> IngestReport:
+        return await self._service.ingest(interval, rows, dry_run)
 
     async def health(self) -> MarketDataHealth:
         return await self._service.health()

@@ -14,6 +14,9 @@ from deployments.market_data.symbols import canonical, guess_draft, keys_of
 BELIEVED_S = 1.0
 """How long the list is believed: a change made through another replica shows after this long."""
 
+PATIENCE_S = 2.0
+"""How long a read waits for the list before it goes on with what memory knows of the symbol."""
+
 
 class SymbolList(Protocol):
     """Where managed symbols are kept."""
@@ -60,6 +63,11 @@ class SymbolDirectory:
         await self._refresh()
         return self._by_key.get(canonical(name))
 
+    async def aliases(self) -> Mapping[str, str]:
+        """Return the managed symbol of every canonical name that is an alias; raises `DatabaseUnavailable`."""
+        await self._refresh()
+        return {key: symbol.symbol for key, symbol in self._by_key.items() if key != symbol.symbol}
+
     async def listing(self, name: str) -> Listing:
         """Return what is known of a symbol, while the database is away from memory or, failing that, by its name.
 
@@ -67,10 +75,11 @@ class SymbolDirectory:
         """
         symbol = canonical(name)
         try:
-            await self._refresh()
-            if symbol not in self._by_key and not await self._store.holds(symbol):
-                raise UnknownSymbol(f"{symbol} is neither managed nor in the database")
-        except (DatabaseUnavailable, UpstreamTimeout):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._refresh()
+                if symbol not in self._by_key and not await self._store.holds(symbol):
+                    raise UnknownSymbol(f"{symbol} is neither managed nor in the database")
+        except (DatabaseUnavailable, UpstreamTimeout, TimeoutError):
             pass  # the read that follows says so, or another source answers it
         managed = self._by_key.get(symbol)
         if managed is not None:

@@ -21,6 +21,8 @@ class Span(Protocol):
     def first_time(self) -> datetime: ...
     @property
     def last_time(self) -> datetime: ...
+    @property
+    def bars_estimated(self) -> bool: ...
 
 
 def merge(
@@ -52,4 +54,5 @@ def _discovered(
         first_time=best.first_time if best else None,
         last_time=best.last_time if best else None,
         sources=(*held, *((Source.EASYINSIGHT,) if offered else ())),
+        bars_estimated=best.bars_estimated if best else False,
     )

@@ -6,7 +6,7 @@ Whatever comes back is checked before it is believed.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -30,6 +30,9 @@ MAX_BODY_BYTES = 16 * 2**20
 """The longest window we ask for, 50,000 candles, has about 7 MB."""
 
 ATTEMPTS = 3
+LEARN_S = 60.0
+"""How often the list of symbols is asked for again over one that is not found."""
+
 BRIEF_S = 1.0
 """Another try is made only where the source does not ask for a longer pause."""
 
@@ -48,10 +51,14 @@ class EasyInsightSource:
         timeout_s: float = 5.0,
         transport: httpx.AsyncBaseTransport | None = None,
         breaker: Breaker | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_s = timeout_s
         self._breaker = breaker or Breaker(NAME)
         self._spelling: dict[str, str] = {}
+        self._monotonic = monotonic
+        self._learnt_at = float("-inf")
+        self._learning = asyncio.Lock()
         self._client = httpx.AsyncClient(
             base_url=base_url.rstrip("/").removesuffix("/api"),
             timeout=timeout_s,
@@ -68,6 +75,7 @@ class EasyInsightSource:
         """Return every symbol with what EasyInsight says of it, guesses in the place of what it leaves out."""
         with self._breaker.guard():
             spellings = parse_drafts(await self._get("/api/symbols", {}))
+        self._learnt_at = self._monotonic()
         self._spelling = {draft.symbol: spelling for spelling, draft in spellings.items()}
         return tuple(spellings.values())
 
@@ -80,11 +88,44 @@ class EasyInsightSource:
 
         Raises `UnknownSymbol` where EasyInsight does not list the symbol.
         """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._candles_as_spelled(symbol, interval, start, end)
+        except TimeoutError:
+            raise UpstreamTimeout(f"{NAME} did not answer within {self._timeout_s:g} s") from None
+
+    async def _candles_as_spelled(self, symbol: str, interval: Interval, start: datetime, end: datetime) -> pa.Table:
+        """Read by EasyInsight's own spelling, which is asked for first, and again where the symbol is not found."""
+        if self._learnt_at == float("-inf"):
+            await self._learn()
+        try:
+            return await self._read(symbol, interval, start, end)
+        except UnknownSymbol:
+            spelling = self._spelling.get(symbol)
+            await self._learn()
+            if self._spelling.get(symbol) == spelling:
+                raise
+            return await self._read(symbol, interval, start, end)
+
+    async def _read(self, symbol: str, interval: Interval, start: datetime, end: datetime) -> pa.Table:
         path = f"/api/ohlcv/{quote(self._spelling.get(symbol, symbol), safe='')}"
         window = {"interval": interval.value, "start": _iso(start), "end": _iso(end)}
         with self._breaker.guard():
             body = await self._get(path, window, symbol)
             return await asyncio.to_thread(parse_candles, body, interval, start, end)
+
+    async def _learn(self) -> None:
+        """Ask for the spellings, at most once a minute; without an answer symbols go by the names that we have."""
+        async with self._learning:
+            if self._monotonic() - self._learnt_at < LEARN_S:
+                return
+            self._learnt_at = self._monotonic()
+            try:
+                # A list that dawdles must leave time for the candles.
+                async with asyncio.timeout(self._timeout_s / 2):
+                    await self.drafts()
+            except (CandlecastError, TimeoutError) as error:
+                log.warning("easyinsight lists no symbols", reason=str(error) or type(error).__name__)
 
     async def probe(self, clock: Clock = utc_now) -> DependencyHealth:
         """Return whether EasyInsight answers, how fast, and why not; never raises an error of ours."""

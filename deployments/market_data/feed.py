@@ -10,7 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError, NoCandles, UnknownSymbol
+from deployments.common.errors import CandlecastError, UnknownSymbol
 from deployments.common.telemetry import logger
 from deployments.market_data.importing import (
     NOTHING,
@@ -23,11 +23,10 @@ from deployments.market_data.importing import (
 )
 from deployments.market_data.models import (
     SYMBOL_CANDLE_SCHEMA,
+    Coverage,
     IngestReport,
     Interval,
-    LatestCandle,
     ManagedSymbol,
-    Source,
     SymbolFilter,
     SymbolPage,
     SymbolStatus,
@@ -38,9 +37,14 @@ log = logger(__name__)
 OVERLAP_BARS = 3
 """Bars read again each time: sources correct their newest bars once late trades are in."""
 
+DEEP_BARS = 500
+DEEP_S = 3_600.0
+"""How many bars are read again each hour, and once a feed starts: late bars and corrections further back."""
+
 FIRST_FILL = timedelta(days=90)
 """History fetched for a managed symbol that has none."""
 
+SeriesKey = tuple[str, Interval]
 CONCURRENCY = 4
 LONGEST_PAUSE_S = 300.0
 
@@ -50,7 +54,7 @@ class FeedMarket(CandleSink, Protocol):
 
     async def managed_symbols(self, wanted: SymbolFilter) -> SymbolPage: ...
 
-    async def latest(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle: ...
+    async def coverage(self, symbol: str, interval: Interval, with_gaps: bool = False) -> Coverage: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,8 @@ class Feed:
         self._market = market
         self._clock = clock
         self._status = FeedStatus()
-        self._stored_until: dict[tuple[str, Interval], datetime] = {}
+        self._stored_until: dict[SeriesKey, datetime] = {}
+        self._deeply_read: dict[SeriesKey, datetime] = {}
 
     def status(self) -> FeedStatus:
         """Return what the feed did last."""
@@ -123,7 +128,9 @@ class Feed:
         except Exception as error:
             # Not only errors of ours: a feed that ends over a surprise goes unnoticed until the data are stale.
             self._status = replace(self._status, last_poll=self._clock(), last_error=str(error) or type(error).__name__)
-            self._stored_until.clear()  # after trouble the database says again where to go on
+            # After trouble the database says again where to go on, and what was read may not have been stored.
+            self._stored_until.clear()
+            self._deeply_read.clear()
             return error
         return None
 
@@ -138,37 +145,37 @@ class Feed:
 
     async def _fetch(self, symbol: ManagedSymbol, now: datetime, gate: asyncio.Semaphore) -> pa.Table:
         """Return a symbol's closed bars from its last stored one on, a few older ones included."""
+        key = (symbol.symbol, symbol.interval)
         async with gate:
-            start = await self._start(symbol, now)
+            is_deep = self._is_deep_due(key, now)
             parts = [
-                closed_rows(
-                    symbol.symbol,
-                    await self._source.candles(symbol.symbol, symbol.interval, *page),
-                    symbol.interval,
-                    now,
-                )
-                for page in pages(start, now, symbol.interval)
+                closed_rows(symbol.symbol, await self._source.candles(*key, *page), symbol.interval, now)
+                for page in pages(await self._start(key, now, is_deep), now, symbol.interval)
             ]
+        if is_deep:
+            self._deeply_read[key] = now
         return pa.concat_tables([SYMBOL_CANDLE_SCHEMA.empty_table(), *parts])
 
-    async def _start(self, symbol: ManagedSymbol, now: datetime) -> datetime:
+    def _is_deep_due(self, key: SeriesKey, now: datetime) -> bool:
+        before = self._deeply_read.get(key)
+        return before is None or abs((now - before).total_seconds()) >= DEEP_S  # the clock may have been set back
+
+    async def _start(self, key: SeriesKey, now: datetime, is_deep: bool) -> datetime:
         """Return where to read from: before the last stored bar, or the beginning of the first fill."""
-        key = (symbol.symbol, symbol.interval)
         if key not in self._stored_until:
-            try:
-                latest = await self._market.latest(*key)
-            except (NoCandles, UnknownSymbol):
+            newest = (await self._market.coverage(*key)).last_time
+            if newest is None:
                 return now - FIRST_FILL
-            if latest.source is Source.EASYINSIGHT:
-                return now - FIRST_FILL  # the database has none: this is the source's own answer
-            self._stored_until[key] = latest.closed.time
-        return self._stored_until[key] - (OVERLAP_BARS - 1) * symbol.interval.delta
+            self._stored_until[key] = newest
+        overlap = DEEP_BARS if is_deep else OVERLAP_BARS
+        return self._stored_until[key] - (overlap - 1) * key[1].delta
 
     async def _store(self, tables: dict[Interval, list[pa.Table]]) -> IngestReport:
         report = NOTHING
         for interval, parts in tables.items():
             table = pa.concat_tables(parts).sort_by([("time", "ascending"), ("symbol", "ascending")])
-            report = add(report, await import_table(table, interval, self._market))
+            # One after the other: the next poll goes on from the newest stored bar and takes all before it for stored.
+            report = add(report, await import_table(table, interval, self._market, in_flight=1))
             for row in table.group_by("symbol").aggregate([("time", "max")]).to_pylist():
                 self._stored_until[row["symbol"], interval] = row["time_max"]
         return report

@@ -22,6 +22,9 @@ CANDLE_SCHEMA = pa.schema(
 SYMBOL_CANDLE_SCHEMA = pa.schema([pa.field("symbol", pa.string(), nullable=False), *CANDLE_SCHEMA])
 """Many symbols' candles, ascending by (time, symbol)."""
 
+WINDOW_SCHEMA = pa.schema([*CANDLE_SCHEMA, pa.field("incomplete", pa.bool_(), nullable=False)])
+"""Candles as a store tells them: whether a bar was aggregated from fewer finer bars than its calendar expects."""
+
 MAX_CANDLES = 50_000
 """Candles a single read may ask for."""
 
@@ -112,7 +115,8 @@ class Candles:
 
     `data_as_of` is the close of the newest closed candle of the symbol known at the reference instant (`as_of` or now),
     also when it lies before the window. `stale` says that bars due by then are missing. `forming` tells that the last
-    row is not closed yet (only with `include_open`).
+    row is not closed yet (only with `include_open`). `incomplete` are the openings of closed bars in the table that
+    were aggregated from fewer finer bars than the calendar expects.
     """
 
     symbol: str
@@ -123,6 +127,7 @@ class Candles:
     stale: bool
     gaps: tuple[Gap, ...] = ()
     forming: bool = False
+    incomplete: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,10 @@ class SymbolPage:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredSymbol:
-    """A symbol that EasyInsight or the database knows, managed or not; counts are of its own interval's bars."""
+    """A symbol that EasyInsight or the database knows, managed or not; counts are of its own interval's bars.
+
+    `bars_estimated` says that `bars` was not counted but estimated, because the table is too big to count.
+    """
 
     symbol: str
     category: Category
@@ -207,6 +215,7 @@ class DiscoveredSymbol:
     first_time: datetime | None
     last_time: datetime | None
     sources: tuple[Source, ...]
+    bars_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +233,20 @@ class QuarantinedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, at the opening of the bar or of the first of several."""
+
+    check: str
+    time: datetime
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class QualityReport:
-    """What the checks found in one symbol's candles between `first_time` and `last_time`."""
+    """What the checks found in one symbol's candles between `first_time` and `last_time`.
+
+    `counts` are whole; `findings` and `quarantined` are the newest, newest first.
+    """
 
     symbol: str
     interval: Interval
@@ -235,6 +256,18 @@ class QualityReport:
     counts: dict[str, int]
     gaps: tuple[Gap, ...]
     quarantined: tuple[QuarantinedRow, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The openings of the oldest and newest closed bar that an interval's own table holds, and the holes between."""
+
+    symbol: str
+    interval: Interval
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

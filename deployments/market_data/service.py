@@ -3,25 +3,28 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import pyarrow as pa
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError, InvalidRequest, NoCandles, SymbolExists, UnknownSymbol
+from deployments.common.errors import CandlecastError, InvalidRequest, NoCandles, UnknownSymbol
 from deployments.common.telemetry import logger
-from deployments.market_data.admission import admit
+from deployments.market_data.batch import BatchReader
 from deployments.market_data.cache import CandleCache
+from deployments.market_data.calendars import calendar_named
 from deployments.market_data.directory import SymbolDirectory
 from deployments.market_data.discovery import merge
+from deployments.market_data.generation import generation_of
 from deployments.market_data.health import state_of
 from deployments.market_data.instants import MICROSECOND
+from deployments.market_data.intake import Intake
 from deployments.market_data.keyset import sound_after
 from deployments.market_data.models import (
     MAX_CANDLES,
     CandleQuery,
     Candles,
+    Coverage,
     DependencyHealth,
     DiscoveredSymbol,
     IngestReport,
@@ -35,17 +38,17 @@ from deployments.market_data.models import (
     SymbolFilter,
     SymbolPage,
 )
-from deployments.market_data.quality_report import quality_report
+from deployments.market_data.quality import gaps
+from deployments.market_data.quality_report import Aside, quality_report
+from deployments.market_data.query_log import QueryFilter, QueryLog
 from deployments.market_data.reader import CandleReader
 from deployments.market_data.stores import BackupSource, CandleStore, Catalogue
 from deployments.market_data.symbols import canonical, guess_draft, validated
 
 log = logger(__name__)
 
-BATCH_SYMBOLS = 50
 PAGE_SYMBOLS = 1_000
 LOG_ENTRIES = 1_000
-_BATCH_AT_ONCE = 8
 _DISCOVERY_S = 30.0
 
 
@@ -60,22 +63,28 @@ class MarketDataService:
         database_host: str = "",
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        queries: QueryLog,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._queries = queries
         self._backup = backup
         self._database_host = database_host
         self._clock = clock
         self._monotonic = monotonic
         self._cache = CandleCache(store, clock, monotonic)
         self._directory = SymbolDirectory(catalogue, store, monotonic)
+        self._intake = Intake(store, catalogue, self._directory, self.create_symbol, self._cache.changed, clock)
         self._reader = CandleReader(self._cache, backup, clock)
+        self._batch = BatchReader(self._directory, self._reader, clock)
         self._discovered: tuple[float, tuple[DiscoveredSymbol, ...]] | None = None
 
     async def close(self) -> None:
         """End every connection."""
         await self._store.close()
         await self._catalogue.close()
+        await self._queries.close()
         if self._backup is not None:
             await self._backup.aclose()
 
@@ -88,21 +97,20 @@ class MarketDataService:
         """
         return await self._reader.read(await self._directory.listing(query.symbol), query)
 
+    async def changed_candles(self, query: CandleQuery, generation: str) -> Candles | None:
+        """Return the candles of one symbol, or None where their generation is still the one given.
+
+        Raises as `candles` does.
+        """
+        found = await self.candles(query)
+        return None if generation_of(found) == generation else found
+
     async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
-        """Return for each symbol, as spelled by the caller, its candles or the error in their place."""
-        if len(symbols) > BATCH_SYMBOLS:
-            raise _invalid("symbols", f"may be at most {BATCH_SYMBOLS}")
-        free = asyncio.Semaphore(_BATCH_AT_ONCE)
+        """Return for each symbol, as spelled by the caller, its candles or the error in their place.
 
-        async def one(symbol: str) -> Candles | CandlecastError:
-            async with free:
-                try:
-                    return await self.candles(replace(query, symbol=symbol))
-                except CandlecastError as error:
-                    return error
-
-        names = tuple(dict.fromkeys(symbols))
-        return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+        Raises `InvalidRequest` where symbols or candles are too many.
+        """
+        return await self._batch.read(symbols, query)
 
     async def latest(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle:
         """Return the newest closed candle, the forming one, and the 24 h change; raises as `candles` does."""
@@ -124,54 +132,58 @@ class MarketDataService:
             raise _invalid("limit", f"must lie between 1 and {MAX_CANDLES:,}")
         now = self._clock()
         end = now - interval.delta + MICROSECOND
-        names = await self._enabled(symbols)
-        return await sound_after(self._store, interval, names, (after_time, after_symbol), end, limit, now)
+        calendars = {symbol.symbol: calendar_named(symbol.calendar) for symbol in await self._enabled(symbols)}
+        return await sound_after(self._store, interval, calendars, (after_time, after_symbol), end, limit, now)
 
-    async def _enabled(self, wanted: tuple[str, ...]) -> list[str]:
-        enabled = [symbol.symbol for symbol in await self._directory.managed() if symbol.enabled]
+    async def _enabled(self, wanted: tuple[str, ...]) -> list[ManagedSymbol]:
+        enabled = [symbol for symbol in await self._directory.managed() if symbol.enabled]
         if not wanted:
             return enabled
         narrowed = {canonical(symbol) for symbol in wanted}
-        return [symbol for symbol in enabled if symbol in narrowed]
+        return [symbol for symbol in enabled if symbol.symbol in narrowed]
 
-    async def quality(self, symbol: str, interval: Interval) -> QualityReport:
-        """Return what the checks find in the newest candles; raises `UnknownSymbol`, `NoCandles`."""
+    async def quality(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> QualityReport:
+        """Return what the checks find in the newest candles, with `as_of` in those that were closed then.
+
+        Raises `InvalidRequest`, `UnknownSymbol` or `NoCandles`.
+        """
         listing = await self._directory.listing(symbol)
-        now = self._clock()
-        rows = await self._store.window(listing.symbol, interval, None, now + 10 * interval.delta, MAX_CANDLES)
-        aside = await self._catalogue.quarantined(listing.symbol, interval)
-        if not rows.num_rows and not aside:
+        now = min(as_of or self._clock(), self._clock())
+        # Rows from the future are faults to report, but not known at an instant in the past.
+        end = now + 10 * interval.delta if as_of is None else now - interval.delta + MICROSECOND
+        rows = await self._store.window(listing.symbol, interval, None, end, MAX_CANDLES, listing.calendar)
+        before = None if as_of is None else end
+        aside = Aside(
+            await self._catalogue.quarantined(listing.symbol, interval, before),
+            await self._catalogue.quarantine_counts(listing.symbol, interval, before),
+        )
+        if not rows.num_rows and not aside.rows:
             raise NoCandles(f"{listing.symbol} has no {interval} candles")
         return await asyncio.to_thread(quality_report, listing, interval, rows, aside, now)
 
-    async def ingest(self, interval: Interval, rows: pa.Table) -> IngestReport:
+    async def coverage(self, symbol: str, interval: Interval, with_gaps: bool = False) -> Coverage:
+        """Return what the interval's own table holds of a symbol, the holes in it only where asked for.
+
+        Nothing is an empty answer. Raises `InvalidRequest` or `DatabaseUnavailable`.
+        """
+        managed = await self._directory.find(symbol)
+        name = managed.symbol if managed else canonical(symbol)
+        until = self._clock() - interval.delta
+        ends = await self._store.ends(name, interval, until)
+        if ends is None or not with_gaps:
+            return Coverage(name, interval, *(ends or ()))
+        calendar = calendar_named((managed or guess_draft(name)).calendar)
+        times = await self._store.times(name, interval, until)
+        return Coverage(name, interval, *ends, await asyncio.to_thread(gaps, times, interval, calendar))
+
+    async def ingest(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> IngestReport:
         """Upsert rows with `SYMBOL_CANDLE_SCHEMA`; idempotent.
 
-        Refused rows are kept aside with the reason; a symbol never seen before becomes a managed one. Raises
-        `InvalidRequest` or `DatabaseUnavailable`.
+        Rows under an alias go to its symbol, refused ones aside with the reason; a symbol never seen before becomes a
+        managed one. With `dry_run` nothing changes and the report says what would have. Raises `InvalidRequest` or
+        `DatabaseUnavailable`.
         """
-        admission = await asyncio.to_thread(admit, rows, self._clock())
-        for symbol, refused in admission.refused.items():
-            await self._catalogue.quarantine(symbol, interval, refused)
-        unseen = [symbol for symbol in admission.symbols if await self._is_unseen(symbol)]
-        for symbol in unseen:
-            # Before the rows: cut off in between, a symbol without candles is harmless, the other way round it stays
-            # unmanaged for ever.
-            await self._manage_unseen(symbol, interval)
-        done = await self._store.upsert(interval, admission.good)
-        self._cache.expire(admission.symbols)
-        aside = rows.num_rows - admission.good.num_rows
-        return IngestReport(rows.num_rows, done.inserted, done.changed, done.unchanged, aside)
-
-    async def _is_unseen(self, symbol: str) -> bool:
-        return await self._directory.find(symbol) is None and not await self._store.holds(symbol)
-
-    async def _manage_unseen(self, symbol: str, interval: Interval) -> None:
-        try:
-            await self.create_symbol(replace(guess_draft(symbol), interval=interval))
-            log.info("symbol added by its candles", symbol=symbol, interval=interval.value)
-        except SymbolExists:
-            return  # another replica was told the same
+        return await self._intake.ingest(interval, rows, dry_run)
 
     # Symbols
 
@@ -218,9 +230,9 @@ class MarketDataService:
         self._forget_lists()
         return updated
 
-    async def delete_symbol(self, symbol: str) -> None:
-        """Stop managing a symbol; its candles stay. Raises `UnknownSymbol`."""
-        await self._catalogue.remove(canonical(symbol))
+    async def delete_symbol(self, symbol: str, seen_updated_at: datetime | None = None) -> None:
+        """Stop managing a symbol; its candles stay. Raises `UnknownSymbol` or `PreconditionFailed`."""
+        await self._catalogue.remove(canonical(symbol), seen_updated_at)
         self._forget_lists()
 
     def _forget_lists(self) -> None:
@@ -237,8 +249,7 @@ class MarketDataService:
 
     async def query_log(self, entries: tuple[QueryLogEntry, ...]) -> None:
         """Keep served requests."""
-        if entries:
-            await self._catalogue.log_queries(entries)
+        await self._queries.add(entries)
 
     async def query_logs(
         self,
@@ -247,10 +258,12 @@ class MarketDataService:
         min_duration_ms: float | None = None,
         since: datetime | None = None,
     ) -> tuple[QueryLogEntry, ...]:
-        """Return served requests, newest first."""
+        """Return served requests, newest first, with the SQL inside each."""
         if not 1 <= limit <= LOG_ENTRIES:
             raise _invalid("limit", f"must lie between 1 and {LOG_ENTRIES:,}")
-        return await self._catalogue.queries(limit, endpoint or "", min_duration_ms or 0.0, since)
+        if not (endpoint or "").isprintable():
+            raise _invalid("endpoint", "must be printable")
+        return await self._queries.read(QueryFilter(limit, endpoint or "", min_duration_ms or 0.0, since))
 
 
 def _invalid(field: str, reason: str) -> InvalidRequest:

@@ -1,6 +1,6 @@
 """What the service asks of the places that keep its data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from deployments.market_data.cache import CandleWindows
 from deployments.market_data.directory import HeldSymbols, SymbolList
 from deployments.market_data.discovery import Span
 from deployments.market_data.health import Probed
+from deployments.market_data.instants import Times
 from deployments.market_data.keyset import KeyedCandles
 from deployments.market_data.models import (
     DependencyHealth,
@@ -17,7 +18,6 @@ from deployments.market_data.models import (
     Interval,
     ManagedSymbol,
     QuarantinedRow,
-    QueryLogEntry,
     SymbolDraft,
     SymbolFilter,
     SymbolPage,
@@ -41,13 +41,17 @@ class CandleStore(CandleWindows, KeyedCandles, HeldSymbols, Probed, Protocol):
 
     async def spans(self) -> Sequence[Span]: ...
 
-    async def upsert(self, interval: Interval, rows: pa.Table) -> Upserted: ...
+    async def ends(self, symbol: str, interval: Interval, until: datetime) -> tuple[datetime, datetime] | None: ...
+
+    async def times(self, symbol: str, interval: Interval, until: datetime) -> Times: ...
+
+    async def upsert(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> Upserted: ...
 
     async def close(self) -> None: ...
 
 
 class Catalogue(SymbolList, Protocol):
-    """Managed symbols, quarantined rows and the query log."""
+    """Managed symbols and quarantined rows."""
 
     async def page(self, wanted: SymbolFilter) -> SymbolPage: ...
 
@@ -55,17 +59,17 @@ class Catalogue(SymbolList, Protocol):
 
     async def replace(self, draft: SymbolDraft, now: datetime, seen_updated_at: datetime | None) -> ManagedSymbol: ...
 
-    async def remove(self, symbol: str) -> None: ...
+    async def remove(self, symbol: str, seen_updated_at: datetime | None = None) -> None: ...
 
     async def quarantine(self, symbol: str, interval: Interval, rows: Sequence[QuarantinedRow]) -> None: ...
 
-    async def quarantined(self, symbol: str, interval: Interval) -> tuple[QuarantinedRow, ...]: ...
+    async def quarantined(
+        self, symbol: str, interval: Interval, before: datetime | None = None
+    ) -> tuple[QuarantinedRow, ...]: ...
 
-    async def log_queries(self, entries: Sequence[QueryLogEntry]) -> None: ...
-
-    async def queries(
-        self, limit: int, endpoint: str, min_duration_ms: float, since: datetime | None
-    ) -> tuple[QueryLogEntry, ...]: ...
+    async def quarantine_counts(
+        self, symbol: str, interval: Interval, before: datetime | None = None
+    ) -> Mapping[str, int]: ...
 
     async def close(self) -> None: ...
 

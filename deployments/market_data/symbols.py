@@ -11,6 +11,7 @@ from deployments.market_data.models import Category, SymbolDraft
 SYMBOL_PATTERN = re.compile(r"^[A-Z0-9][A-Z0-9._-]{1,19}$")
 _SEPARATORS = re.compile(r"[\s/_:-]+")
 _MAX_ALIASES = 20
+_DIGITS = 30
 
 _CURRENCY_CODES = (
     "AUD BRL CAD CHF CNH CNY CZK DKK EUR GBP HKD HUF ILS INR JPY KRW MXN NOK NZD PLN RON SEK SGD THB TRY USD ZAR"
@@ -75,7 +76,15 @@ def _name_problems(draft: SymbolDraft) -> list[tuple[str, str]]:
 def _number_problems(draft: SymbolDraft) -> list[tuple[str, str]]:
     fields = ("lot_size", "price_increment", "size_increment")
     values: list[tuple[str, Decimal]] = [(field, getattr(draft, field)) for field in fields]
-    return [(field, "must be a number above zero") for field, value in values if not (value.is_finite() and value > 0)]
+    reason = "must be a number above zero, of at most 30 digits before the point and 30 behind it"
+    return [(field, reason) for field, value in values if not _is_storable(value)]
+
+
+def _is_storable(value: Decimal) -> bool:
+    if not (value.is_finite() and value > 0):
+        return False
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_DIGITS and value.adjusted() < _DIGITS
 
 
 def guess_draft(name: str) -> SymbolDraft:

@@ -1,7 +1,7 @@
 """`symbols.json`: managed symbols as a file, read at the first start and written by an export."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -10,7 +10,7 @@ from typing import Any
 
 from deployments.common.errors import InvalidRequest
 from deployments.market_data.models import Category, Interval, SymbolDraft, SymbolStatus
-from deployments.market_data.symbols import validated
+from deployments.market_data.symbols import keys_of, validated
 
 _FIELDS = tuple(field.name for field in fields(SymbolDraft))
 _ENUMS: dict[str, type[StrEnum]] = {"category": Category, "status": SymbolStatus, "interval": Interval}
@@ -23,22 +23,56 @@ def read_symbols(path: Path) -> tuple[SymbolDraft, ...]:
     Raises `InvalidRequest` naming the file, the entry (from 1) and the field.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"{path.name}: {error}", ((path.name, "cannot be read as JSON"),)) from None
+        return parse_symbols(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path.name}: {error}", ((path.name, "cannot be read"),)) from None
+
+
+def parse_symbols(text: str, name: str) -> tuple[SymbolDraft, ...]:
+    """Return what `read_symbols` does from a file's text; decimals are exact, also where they are no strings.
+
+    Raises `InvalidRequest`, also where two entries claim one name.
+    """
+    try:
+        content = json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{name}: {error}", ((name, "cannot be read as JSON"),)) from None
     entries = content.get("symbols") if isinstance(content, dict) else content
     if not isinstance(entries, list):
-        raise InvalidRequest(f"{path.name}: no list of symbols", ((path.name, "holds no list of symbols"),))
-    return tuple(_draft(entry, f"{path.name}, symbol {number}") for number, entry in enumerate(entries, 1))
+        raise InvalidRequest(f"{name}: no list of symbols", ((name, "holds no list of symbols"),))
+    drafts = tuple(draft_of(entry, f"{name}, symbol {number}") for number, entry in enumerate(entries, 1))
+    _refuse_twins(drafts, name)
+    return drafts
+
+
+def written(symbols: Iterable[SymbolDraft]) -> str:
+    """Return symbols as a file's text, from which `parse_symbols` gives them back."""
+    entries = [entry_of(symbol) for symbol in symbols]
+    return json.dumps({"symbols": entries}, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_symbols(path: Path, symbols: Iterable[SymbolDraft]) -> None:
     """Write symbols so that `read_symbols` gives them back."""
-    entries = [{name: _plain(getattr(symbol, name)) for name in _FIELDS} for symbol in symbols]
-    path.write_text(json.dumps({"symbols": entries}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(written(symbols), encoding="utf-8")
 
 
-def _draft(entry: Any, where: str) -> SymbolDraft:
+def entry_of(symbol: SymbolDraft) -> dict[str, Any]:
+    """Return a symbol as the file and the HTTP interface write it."""
+    return {name: _plain(getattr(symbol, name)) for name in _FIELDS}
+
+
+def _refuse_twins(drafts: Sequence[SymbolDraft], name: str) -> None:
+    holders: dict[str, tuple[int, str]] = {}
+    for number, draft in enumerate(drafts, 1):
+        for key in keys_of(draft):
+            first, holder = holders.setdefault(key, (number, draft.symbol))
+            if first != number:
+                reason = f"{key} names symbol {first} ({holder}) already"
+                raise InvalidRequest(f"{name}, symbol {number}: {reason}", (("symbol", reason),))
+
+
+def draft_of(entry: Any, where: str) -> SymbolDraft:
+    """Return the validated symbol of an entry; raises `InvalidRequest` naming `where` and the field."""
     if not isinstance(entry, dict) or "symbol" not in entry:
         raise InvalidRequest(f"{where}: an object with at least a symbol is expected", (("symbol", "is missing"),))
     unknown = sorted(set(entry) - {*_FIELDS, "created_at", "updated_at"})

@@ -1,83 +1,113 @@
 """Candles in PostgreSQL or TimescaleDB, read and written in the tables `ohlcv_<interval>` that the desk has."""
 
-import asyncio
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deployments.common.errors import InvalidRequest
 from deployments.market_data import timescale_sql as sql
-from deployments.market_data.instants import EPOCH
-from deployments.market_data.models import CANDLE_SCHEMA, SYMBOL_CANDLE_SCHEMA, Interval
-from deployments.market_data.symbols import canonical
+from deployments.market_data.calendars import ALWAYS_OPEN, Calendar
+from deployments.market_data.holdings import MISS_S, FirstTimes, Holdings, StoredSymbols, parts_of
+from deployments.market_data.instants import EPOCH, Times, times_of
+from deployments.market_data.models import CANDLE_SCHEMA, SYMBOL_CANDLE_SCHEMA, WINDOW_SCHEMA, Interval
+from deployments.market_data.record_tables import distinct, newest, table_of
+from deployments.market_data.stored_spans import StoredSpan, spans_of
+from deployments.market_data.stored_times import NO_TIMES, ends_of, times_of_symbol
+from deployments.market_data.timescale_aggregates import FINE_ROWS, Aggregates
 from deployments.market_data.timescale_ingest import Upserted, upsert
 from deployments.market_data.timescale_pool import Database
-
-HOLDINGS_S = 30.0
-"""How long the list of stored symbols is believed; our own ingest renews it at once."""
-
-MISS_S = 1.0
-"""How often an unknown name may make us look again."""
-
-Holdings = Mapping[Interval, Mapping[str, tuple[str, ...]]]
-"""For each interval with a table: the canonical symbols in it, each with its spellings there."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSpan:
-    """How many bars of a symbol a table holds, and the openings of the first and last."""
-
-    symbol: str
-    interval: Interval
-    bars: int
-    first_time: datetime
-    last_time: datetime
+from deployments.market_data.windows import Ask
 
 
 class TimescaleStore:
     """Read and write candles by canonical symbol, whatever the spelling in the tables.
 
-    A symbol whose table of an interval is missing or does not hold it is aggregated in SQL from the finest finer table
-    that does.
+    What an interval's own table lacks of a symbol before its first bar is aggregated in SQL from the finest finer table
+    that has it, in the buckets of the symbol's calendar.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, fine_rows: int = FINE_ROWS) -> None:
+        """Read and write through `database`; one statement adds up at most about `fine_rows` rows."""
         self._database = database
-        self._holdings: Holdings = {}
-        self._looked_at = float("-inf")
-        self._looking = asyncio.Lock()
+        self._stored = StoredSymbols(database)
+        self._aggregates = Aggregates(database, fine_rows)
 
     async def symbols(self) -> frozenset[str]:
         """Return the canonical symbols of all candle tables."""
-        return frozenset(symbol for table in (await self._held()).values() for symbol in table)
+        return frozenset(symbol for table in (await self._stored.known()).values() for symbol in table)
 
     async def holds(self, symbol: str) -> bool:
         """Whether any table has candles of the symbol; a name not seen yet is looked up again, once a second."""
-        for age_s in (HOLDINGS_S, MISS_S):
-            if any(symbol in table for table in (await self._held(age_s)).values()):
-                return True
-        return False
+        return await self._stored.has(symbol)
 
     async def window(
-        self, symbol: str, interval: Interval, start: datetime | None, end: datetime, limit: int
+        self,
+        symbol: str,
+        interval: Interval,
+        start: datetime | None,
+        end: datetime,
+        limit: int,
+        calendar: Calendar = ALWAYS_OPEN,
     ) -> pa.Table:
-        """Return the newest `limit` rows of a symbol that open in [start, end), ascending, as `CANDLE_SCHEMA` nullable.
+        """Return what `windows` does for one symbol, as `CANDLE_SCHEMA` nullable."""
+        (found,) = await self.windows(interval, [Ask(symbol, calendar, start, end, limit)])
+        return found.drop_columns(["incomplete"])
+
+    async def windows(self, interval: Interval, asks: Sequence[Ask]) -> list[pa.Table]:
+        """Return for each ask its rows, ascending, as `WINDOW_SCHEMA` nullable, in one statement where they are stored.
 
         Raises `DatabaseUnavailable` or `UpstreamTimeout`.
         """
-        holdings = await self._held()
-        source = _source(holdings, symbol, interval)
-        if source is None:
-            return CANDLE_SCHEMA.empty_table()
-        spellings = list(holdings[source][symbol])
-        at_most = limit * len(spellings)
-        records = await self._database.fetch(sql.window(source, interval), spellings, start or EPOCH, end, at_most)
-        rows = _distinct(_table(records, CANDLE_SCHEMA))
-        return rows.slice(max(0, rows.num_rows - limit))
+        holdings = await self._stored.known()
+        parts = [parts_of(holdings, self._stored.first_times, interval, ask) for ask in asks]
+        if not all(parts):
+            # Nothing is a claim too: it takes a database that is there, and a look that is not half a minute old.
+            holdings = await self._stored.known(MISS_S)
+            parts = [parts_of(holdings, self._stored.first_times, interval, ask) for ask in asks]
+        found = [WINDOW_SCHEMA.empty_table()] * len(asks)
+        for nth in range(max(map(len, parts), default=0)):
+            lacking = {
+                place: (part[nth][0], replace(part[nth][1], limit=asks[place].limit - found[place].num_rows))
+                for place, part in enumerate(parts)
+                if len(part) > nth and found[place].num_rows < asks[place].limit
+            }
+            for place, table in (await self._read(interval, lacking, holdings)).items():
+                found[place] = pa.concat_tables([table, found[place]]).combine_chunks() if nth else table
+        return found
+
+    async def _read(
+        self, interval: Interval, asks: Mapping[int, tuple[Interval, Ask]], holdings: Holdings
+    ) -> dict[int, pa.Table]:
+        found: dict[int, pa.Table] = {}
+        for source in {source: None for source, _ in asks.values()}:
+            chosen = {place: ask for place, (other, ask) in asks.items() if other is source}
+            if source is interval:
+                tables = await self._plain(interval, list(chosen.values()), holdings[interval])
+            else:
+                tables = await self._aggregates.windows(source, interval, list(chosen.values()), holdings[source])
+            found.update(zip(chosen, tables, strict=True))
+        return found
+
+    async def _plain(
+        self, interval: Interval, asks: Sequence[Ask], spellings: Mapping[str, tuple[str, ...]]
+    ) -> list[pa.Table]:
+        rows = [
+            (name, place, nth, ask.start or EPOCH, ask.end, ask.limit)
+            for place, ask in enumerate(asks)
+            for nth, name in enumerate(spellings[ask.symbol])
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        records = await self._database.fetch(sql.windows(interval), *columns, name=f"windows {interval.table}")
+        asked = np.fromiter((record[0] for record in records), dtype=np.int64, count=len(records))
+        edges = np.searchsorted(asked, np.arange(len(asks) + 1))
+        table = table_of(records, CANDLE_SCHEMA, skip=1)
+        return [
+            _whole(newest(distinct(table.slice(low, high - low)), ask.limit))
+            for ask, low, high in zip(asks, edges[:-1], edges[1:], strict=True)
+        ]
 
     async def after(
         self,
@@ -86,55 +116,69 @@ class TimescaleStore:
         key: tuple[datetime, str],
         end: datetime,
         limit: int,
+        calendars: Mapping[str, Calendar] | None = None,
     ) -> pa.Table:
         """Return at most `limit` rows of the symbols that follow the key (time, symbol) and open before `end`.
 
-        Ascending by (time, symbol). Raises as `window` does.
+        Ascending by (time, symbol). `calendars` names those of symbols that rest. Raises as `windows` does.
         """
-        holdings = await self._held()
-        by_source: dict[Interval, list[str]] = {}
-        for symbol in symbols:
-            source = _source(holdings, symbol, interval)
-            if source is not None:
-                by_source.setdefault(source, []).append(symbol)
-        parts = [
-            await self._after_in(source, interval, _spelled(holdings[source], found), key, end, limit)
-            for source, found in by_source.items()
-        ]
-        merged = pa.concat_tables(parts) if parts else SYMBOL_CANDLE_SCHEMA.empty_table()
-        if len(parts) > 1:
-            merged = merged.sort_by([("time", "ascending"), ("symbol", "ascending")])
+        holdings = await self._stored.known()
+        known = calendars or {}
+        asks = [Ask(symbol, known.get(symbol, ALWAYS_OPEN), key[0], end, limit) for symbol in symbols]
+        parts = [SYMBOL_CANDLE_SCHEMA.empty_table()]
+        for source, chosen in _by_source(holdings, self._stored.first_times, interval, asks).items():
+            if source is interval:
+                parts.append(await self._plain_after(interval, chosen, holdings[interval], key))
+            else:
+                parts += await self._aggregates.after(source, interval, chosen, holdings[source], key)
+        merged = pa.concat_tables(parts)
+        if len(parts) > 2:
+            merged = _once(merged.sort_by([("time", "ascending"), ("symbol", "ascending")]))
         return merged.slice(0, limit).combine_chunks()
 
-    async def _after_in(
+    async def _plain_after(
         self,
-        source: Interval,
         interval: Interval,
-        spelled: list[tuple[str, str]],
+        asks: Sequence[Ask],
+        spellings: Mapping[str, tuple[str, ...]],
         key: tuple[datetime, str],
-        end: datetime,
-        limit: int,
     ) -> pa.Table:
+        spelled = [(name, ask.symbol) for ask in asks for name in spellings[ask.symbol]]
         stored, symbols = [list(names) for names in zip(*spelled, strict=True)]
-        records = await self._database.fetch(sql.after(source, interval), stored, symbols, *key, end, limit)
-        return _table(records, SYMBOL_CANDLE_SCHEMA)
+        values = (stored, symbols, *key, asks[0].end, asks[0].limit)
+        records = await self._database.fetch(sql.after(interval), *values, name=f"after {interval.table}")
+        return table_of(records, SYMBOL_CANDLE_SCHEMA)
 
     async def spans(self) -> tuple[StoredSpan, ...]:
-        """Return what every table holds of every symbol."""
-        found: list[StoredSpan] = []
-        for interval in await self._held():
-            for row in await self._database.fetch(sql.spans(interval)):
-                span = (row["bars"], row["first_time"], row["last_time"])
-                found.append(StoredSpan(canonical(row["symbol"]), interval, *span))
-        return tuple(found)
+        """Return what every table holds of every symbol; bars of big tables are estimated."""
+        return await spans_of(self._database, await self._stored.known())
 
-    async def upsert(self, interval: Interval, rows: pa.Table) -> Upserted:
-        """Insert and change rows with `SYMBOL_CANDLE_SCHEMA` in one transaction; of equal keys the last wins."""
-        spellings = (await self._held()).get(interval, {})
+    async def ends(self, symbol: str, interval: Interval, until: datetime) -> tuple[datetime, datetime] | None:
+        """Return the openings of the oldest and newest bar up to `until` in the interval's own table, if any."""
+        spellings = await self._spellings(symbol, interval)
+        return await ends_of(self._database, interval, spellings, until) if spellings else None
+
+    async def times(self, symbol: str, interval: Interval, until: datetime) -> Times:
+        """Return the openings of all bars up to `until` in the interval's own table, ascending."""
+        spellings = await self._spellings(symbol, interval)
+        return await times_of_symbol(self._database, interval, spellings, until) if spellings else NO_TIMES
+
+    async def _spellings(self, symbol: str, interval: Interval) -> Sequence[str]:
+        """Return a symbol's spellings in the interval's own table, its name where another replica may have put it."""
+        await self._stored.has(symbol)
+        table = (await self._stored.known()).get(interval)
+        return () if table is None else table.get(symbol, (symbol,))
+
+    async def upsert(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> Upserted:
+        """Insert and change rows with `SYMBOL_CANDLE_SCHEMA` in one transaction; of equal keys the last wins.
+
+        With `dry_run` nothing is written and the answer says what would have been.
+        """
+        spellings = (await self._stored.known()).get(interval, {})
         stored = {symbol: names[0] for symbol, names in spellings.items()}
-        done = await upsert(self._database, interval, rows, stored)
-        if not set(pc.unique(rows["symbol"]).to_pylist()) <= set(spellings):
-            self._looked_at = float("-inf")
+        done = await upsert(self._database, interval, rows, stored, dry_run)
+        if not dry_run and self._stored.is_news(interval, rows):
+            self._stored.expire()
         return done
 
     async def probe(self) -> float:
@@ -145,58 +189,27 @@ class TimescaleStore:
         """End every connection."""
         await self._database.close()
 
-    async def _held(self, age_s: float = HOLDINGS_S) -> Holdings:
-        async with self._looking:
-            if time.monotonic() - self._looked_at > age_s:
-                self._holdings = await self._look()
-                self._looked_at = time.monotonic()
-            return self._holdings
 
-    async def _look(self) -> Holdings:
-        present = {row["name"] for row in await self._database.fetch(sql.TABLES)}
-        holdings: dict[Interval, dict[str, tuple[str, ...]]] = {}
-        for interval in Interval:
-            if interval.table in present:
-                rows = await self._database.fetch(sql.distinct_symbols(interval))
-                holdings[interval] = _by_canonical([row["symbol"] for row in rows])
-        return holdings
+def _by_source(
+    holdings: Holdings, first_times: FirstTimes, interval: Interval, asks: Sequence[Ask]
+) -> dict[Interval, list[Ask]]:
+    """Return for each table that answers what it is asked for; a symbol that no table holds is in none."""
+    found: dict[Interval, list[Ask]] = {}
+    for ask in asks:
+        for source, part in parts_of(holdings, first_times, interval, ask):
+            found.setdefault(source, []).append(part)
+    return found
 
 
-def _source(holdings: Holdings, symbol: str, interval: Interval) -> Interval | None:
-    """Return the interval whose table answers: its own, else the finest finer one that holds the symbol."""
-    if symbol in holdings.get(interval, {}):
-        return interval
-    finer = [other for other in Interval if other.delta < interval.delta and symbol in holdings.get(other, {})]
-    return min(finer, key=lambda other: other.delta, default=None)
+def _once(table: pa.Table) -> pa.Table:
+    """Keep one row of each time and symbol: a table that has just got older bars answers beside the finer one."""
+    same = np.diff(times_of(table)) == np.timedelta64(0, "us")
+    names = table["symbol"].combine_chunks()
+    again = same & pc.equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
+    return table.filter(pa.array(np.append(True, ~again)[: table.num_rows])) if again.any() else table
 
 
-def _spelled(table: Mapping[str, tuple[str, ...]], symbols: Sequence[str]) -> list[tuple[str, str]]:
-    return [(stored, symbol) for symbol in symbols for stored in table[symbol]]
-
-
-def _by_canonical(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        try:
-            found.setdefault(canonical(name), []).append(name)
-        except InvalidRequest:
-            continue  # a name that no request can spell
-    # The canonical spelling first: it takes new rows and wins where both tell the same bar.
-    return {symbol: tuple(sorted(spellings, key=lambda name: name != symbol)) for symbol, spellings in found.items()}
-
-
-def _table(records: Sequence[Iterable[object]], schema: pa.Schema) -> pa.Table:
-    """Turn records into columns; a NULL price becomes a null that the quality checks refuse."""
-    if not records:
-        return schema.empty_table()
-    columns = zip(*records, strict=True)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
-
-
-def _distinct(table: pa.Table) -> pa.Table:
-    """Keep the first row of each time of an ascending table."""
-    times = table["time"].combine_chunks()
-    if len(times) < 2:
-        return table
-    fresh = pc.not_equal(times[1:], times[:-1])
-    return table.filter(pa.concat_arrays([pa.array([True]), fresh]))
+def _whole(table: pa.Table) -> pa.Table:
+    """Say that no bar was aggregated."""
+    flags = pa.array(np.zeros(table.num_rows, dtype=np.bool_))
+    return table.append_column(WINDOW_SCHEMA.field("incomplete"), flags)

@@ -17,6 +17,17 @@ MAX_LOOKBACK_DAYS = 36_500.0
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a store for one symbol: the newest `limit` bars that open in [start, end)."""
+
+    symbol: str
+    calendar: Calendar
+    start: datetime | None
+    end: datetime
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Openings in [start, end), the newest `limit` of them; only bars closed by `reference` are known.
 
@@ -34,6 +45,12 @@ class Window:
     def closed_end(self) -> datetime:
         """The exclusive end of openings that are in the window and closed by the reference instant."""
         return min(self.end, self.reference - self.interval.delta + MICROSECOND)
+
+    def at_most(self, calendar: Calendar) -> int:
+        """Return how many closed bars the window can hold."""
+        if self.start is None or (self.closed_end - self.start) / self.interval.delta > 8 * self.limit:
+            return self.limit
+        return min(self.limit, len(calendar.expected(self.interval, self.start, self.closed_end)))
 
     def span(self, calendar: Calendar) -> tuple[datetime, datetime]:
         """Return the window with a definite start, for a source that knows no limit."""
@@ -53,7 +70,7 @@ def window_of(query: CandleQuery, calendar: Calendar, now: datetime) -> Window:
     fields = [*_limit_problems(query), *_lookback_problems(query), *_time_problems(query)]
     if fields:
         raise _invalid(fields)
-    reference = query.as_of or now
+    reference = min(query.as_of or now, now)  # what is yet to come is known at no instant
     end = query.end or reference
     start = _start(query, end)
     if start is not None and start >= end:

@@ -134,6 +134,15 @@ async def test_a_source_that_fails_costs_only_its_facts(
     assert analysis.check.passed
 
 
+async def test_an_analysis_of_the_past_asks_for_the_quality_known_then(
+    service: Callable[..., AnalystService], findings: Findings
+) -> None:
+    market = FakeMarket(findings)
+    analysis = await service(market).analyze(replace(REQUEST, as_of=AS_OF))
+    assert market.asked_as_of == [AS_OF]
+    assert "missing.quality" not in {fact.id for fact in analysis.facts}
+
+
 async def test_an_unknown_symbol_is_an_error(service: Callable[..., AnalystService], findings: Findings) -> None:
     with pytest.raises(UnknownSymbol):
         await service(FakeMarket(findings, {"candles": UnknownSymbol("no NOPE")})).analyze(REQUEST)

@@ -145,6 +145,7 @@ class FakeMarket:
         self.findings = findings
         self.failing = failing or {}
         self.queries: list[CandleQuery] = []
+        self.asked_as_of: list[datetime | None] = []
 
     def _or_fail(self, name: str) -> None:
         if name in self.failing:
@@ -160,7 +161,8 @@ class FakeMarket:
         assert self.findings.latest is not None
         return self.findings.latest
 
-    async def quality(self, symbol: str, interval: Interval) -> QualityReport:
+    async def quality(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> QualityReport:
+        self.asked_as_of.append(as_of)
         self._or_fail("quality")
         assert self.findings.quality is not None
         return self.findings.quality

@@ -1,10 +1,12 @@
 """Models, jobs and cards in memory, for tests of forecasting."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from deployments.common.clock import Clock
 from deployments.common.errors import DamagedModel
 from deployments.forecasting.artefact import Tensors
 from deployments.forecasting.baselines import ewma_quantiles
@@ -19,6 +21,7 @@ from deployments.forecasting.models import (
     TrainingRequest,
 )
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
+from deployments.forecasting.windows import Past
 from deployments.market_data.models import Interval
 
 TRAINED_AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -36,32 +39,45 @@ class FakeModel:
         self.history_bars = int(config.get("history_bars", self.input_size))
         self.batches: list[tuple[int, ...]] = []
 
-    def quantiles(self, log_closes: FloatArray) -> FloatArray:
-        self.batches.append(log_closes.shape)
-        answer: FloatArray = ewma_quantiles(log_closes, self.horizon) + self.shift
+    def quantiles(self, past: Past) -> FloatArray:
+        self.batches.append(past.log_closes.shape)
+        answer: FloatArray = ewma_quantiles(past.log_closes, self.horizon, known=past.known) + self.shift
         return answer
 
 
 class FakeJobs:
-    """Remember what was submitted; a test sets `known` to say what became of it."""
+    """Remember what was submitted; a test sets `known` to say what became of it.
 
-    def __init__(self) -> None:
+    Like Ray it takes an id once and rejects it ever after, and it stops a job `stop_takes` after it was told to.
+    """
+
+    def __init__(self, clock: Clock = lambda: TRAINED_AT, stop_takes: timedelta = timedelta(0)) -> None:
         self.known: dict[str, str] = {}
         self.requests: dict[str, TrainingRequest] = {}
         self.logs: dict[str, str] = {}
         self.away = False
+        self._clock = clock
+        self._stop_takes = stop_takes
+        self._stopping: dict[str, datetime] = {}
 
     async def submit(self, run_id: str, request: TrainingRequest) -> None:
         self._reach()
+        await asyncio.sleep(0)
+        if run_id in self.known:
+            raise RuntimeError(f"Job with submission_id {run_id} already exists.")
         self.requests[run_id] = request
         self.known[run_id] = "PENDING"
 
     async def stop(self, run_id: str) -> None:
         self._reach()
-        self.known[run_id] = "STOPPED"
+        if self.known.get(run_id) in {"PENDING", "RUNNING"}:
+            self._stopping[run_id] = self._clock() + self._stop_takes
 
     async def states(self) -> dict[str, str]:
         self._reach()
+        for run_id in [run_id for run_id, when in self._stopping.items() if when <= self._clock()]:
+            del self._stopping[run_id]
+            self.known[run_id] = "STOPPED"
         return dict(self.known)
 
     async def log(self, run_id: str) -> str:

@@ -88,7 +88,10 @@ ANALYSIS = "a1"
 
 
 class FakeMarket:
-    """Candles of a few symbols, a catalogue in a dict, and the query log in a list."""
+    """Candles of a few symbols, a catalogue in a dict, and the query log in a list.
+
+    `asked` is set by the first call for the latest candle, which waits for `goes_on`.
+    """
 
     def __init__(self) -> None:
         hours = int((NOW - START) / timedelta(hours=1))
@@ -98,6 +101,8 @@ class FakeMarket:
         self.entries: list[QueryLogEntry] = []
         self.error: Exception | None = None
         self.calls = 0
+        self.asked, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.goes_on.set()
 
     def _answer(self) -> None:
         self.calls += 1
@@ -108,17 +113,23 @@ class FakeMarket:
         self._answer()
         return await self.held.candles(query)
 
+    async def changed_candles(self, query: CandleQuery, generation: str) -> Candles | None:
+        self._answer()
+        return await self.held.changed_candles(query, generation)
+
     async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
         self._answer()
         return await self.held.candles_batch(symbols, query)
 
     async def latest(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle:
         self._answer()
+        self.asked.set()
+        await self.goes_on.wait()
         return await self.held.latest(symbol, interval, as_of)
 
-    async def quality(self, symbol: str, interval: Interval) -> QualityReport:
+    async def quality(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> QualityReport:
         self._known(symbol)
-        return QualityReport(symbol, interval, 2, START, NOW, {"gap": 0}, (), ())
+        return QualityReport(symbol, interval, 2, START, as_of or NOW, {"gap": 0}, (), ())
 
     async def discovered_symbols(self) -> tuple[DiscoveredSymbol, ...]:
         return tuple(
@@ -146,9 +157,10 @@ class FakeMarket:
         self.managed[draft.symbol] = replace(_managed(draft), updated_at=held.updated_at + timedelta(seconds=1))
         return self.managed[draft.symbol]
 
-    async def delete_symbol(self, symbol: str) -> None:
+    async def delete_symbol(self, symbol: str, seen_updated_at: datetime | None = None) -> None:
         self._answer()
-        self._known(symbol)
+        if seen_updated_at not in {None, self._known(symbol).updated_at}:
+            raise PreconditionFailed("changed meanwhile")
         del self.managed[symbol]
 
     async def query_log(self, entries: tuple[QueryLogEntry, ...]) -> None:

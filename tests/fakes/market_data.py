@@ -8,20 +8,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deployments.common.errors import CandlecastError, NoCandles, UnknownSymbol
+from deployments.market_data.calendars import calendar_named
+from deployments.market_data.generation import generation_of
+from deployments.market_data.instants import times_of
 from deployments.market_data.models import (
     CANDLE_SCHEMA,
     SYMBOL_CANDLE_SCHEMA,
     Bar,
     CandleQuery,
     Candles,
+    Coverage,
     IngestReport,
     Interval,
     LatestCandle,
     ManagedSymbol,
     Source,
+    SymbolDraft,
     SymbolFilter,
     SymbolPage,
 )
+from deployments.market_data.quality import gaps
 
 DEFAULT_LOOKBACK = timedelta(days=90)
 
@@ -82,6 +88,10 @@ class FakeMarketData:
             forming=forming is not None,
         )
 
+    async def changed_candles(self, query: CandleQuery, generation: str) -> Candles | None:
+        found = await self.candles(query)
+        return None if generation_of(found) == generation else found
+
     async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
         answers: dict[str, Candles | CandlecastError] = {}
         for symbol in symbols:
@@ -126,7 +136,19 @@ class FakeMarketData:
         born = datetime(2020, 1, 1, tzinfo=UTC)
         return ManagedSymbol(name, interval=self.interval, created_at=born, updated_at=born)
 
-    async def ingest(self, interval: Interval, rows: pa.Table) -> IngestReport:
+    async def create_symbol(self, draft: SymbolDraft) -> ManagedSymbol:
+        self.tables.setdefault(draft.symbol, CANDLE_SCHEMA.empty_table())
+        return await self.managed_symbol(draft.symbol)
+
+    async def coverage(self, symbol: str, interval: Interval, with_gaps: bool = False) -> Coverage:
+        table = self.tables.get(symbol, CANDLE_SCHEMA.empty_table())
+        closed = self._opening_before(table, self.now - self.interval.delta, inclusive=True)
+        if not closed.num_rows:
+            return Coverage(symbol, interval)
+        found = gaps(times_of(closed), interval, calendar_named("24/7")) if with_gaps else ()
+        return Coverage(symbol, interval, closed["time"][0].as_py(), closed["time"][-1].as_py(), found)
+
+    async def ingest(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> IngestReport:
         """Upsert; the interval must be the one of this fake."""
         assert interval is self.interval
         inserted = changed = 0
@@ -137,7 +159,7 @@ class FakeMarketData:
             inserted += row["time"] not in held
             changed += row["time"] in held and held[row["time"]] != row
             held[row["time"]] = row
-        for symbol, held in by_symbol.items():
+        for symbol, held in by_symbol.items() if not dry_run else ():
             self.tables[symbol] = pa.Table.from_pylist([held[time] for time in sorted(held)], schema=CANDLE_SCHEMA)
         return IngestReport(rows.num_rows, inserted, changed, rows.num_rows - inserted - changed, 0)
 

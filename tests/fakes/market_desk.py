@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime
 
+from deployments.market_data.query_log import QueryLog
 from deployments.market_data.service import MarketDataService
+from deployments.market_data.stores import BackupSource
 from tests.fakes.market_stores import FakeBackup, MemoryCandleStore, MemoryCatalogue
+from tests.fakes.query_log import MemoryQueryLog
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 """A Wednesday, half past twelve."""
@@ -18,8 +21,18 @@ class Desk:
         self.catalogue = MemoryCatalogue()
         self.backup = FakeBackup({})
         self.seconds = 1_000.0
-        self.service = MarketDataService(
-            self.store, self.catalogue, self.backup, "db.example", lambda: self.now, lambda: self.seconds
+        self.service = self.with_backup(self.backup)
+
+    def with_backup(self, backup: BackupSource) -> MarketDataService:
+        """Return a service over the same stores that falls back on another source."""
+        return MarketDataService(
+            self.store,
+            self.catalogue,
+            backup,
+            "db.example",
+            lambda: self.now,
+            lambda: self.seconds,
+            queries=QueryLog(MemoryQueryLog()),
         )
 
     def lose_database(self) -> None:

@@ -1,39 +1,50 @@
 """The stores of market data in memory; they pass the same contract tests as those on PostgreSQL."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from deployments.common.errors import DatabaseUnavailable, PreconditionFailed, SymbolExists, Unavailable, UnknownSymbol
+from deployments.market_data.calendars import ALWAYS_OPEN, Calendar
+from deployments.market_data.instants import Times, to_numpy
 from deployments.market_data.models import (
     CANDLE_SCHEMA,
     SYMBOL_CANDLE_SCHEMA,
+    WINDOW_SCHEMA,
     DependencyHealth,
     DiscoveredSymbol,
     Interval,
     ManagedSymbol,
     QuarantinedRow,
-    QueryLogEntry,
     SymbolDraft,
     SymbolFilter,
     SymbolPage,
 )
+from deployments.market_data.stored_spans import StoredSpan
 from deployments.market_data.symbols import keys_of
-from deployments.market_data.timescale import StoredSpan
 from deployments.market_data.timescale_ingest import Upserted
+from deployments.market_data.windows import Ask
+from tests.fakes.aggregation import aggregate
 
 Row = dict[str, Any]
 
 
 class MemoryCandleStore:
-    """Candles in dictionaries; `is_away` makes every call fail as a lost database does."""
+    """Candles in dictionaries; `is_away` makes every call fail as a lost database does.
+
+    `reads` counts calls and `rows_told` the rows of windows; each read of windows waits for what `on_read` returns.
+    """
 
     def __init__(self) -> None:
         self.is_away = False
         self.reads = 0
+        self.rows_told = 0
+        self.on_read: Callable[[], Awaitable[None]] | None = None
         self._rows: dict[Interval, dict[tuple[str, datetime], Row]] = {}
 
     async def holds(self, symbol: str) -> bool:
@@ -41,21 +52,61 @@ class MemoryCandleStore:
         return any(held == symbol for rows in self._rows.values() for held, _ in rows)
 
     async def window(
-        self, symbol: str, interval: Interval, start: datetime | None, end: datetime, limit: int
+        self,
+        symbol: str,
+        interval: Interval,
+        start: datetime | None,
+        end: datetime,
+        limit: int,
+        calendar: Calendar = ALWAYS_OPEN,
     ) -> pa.Table:
+        (found,) = await self.windows(interval, [Ask(symbol, calendar, start, end, limit)])
+        return found.drop_columns(["incomplete"])
+
+    async def windows(self, interval: Interval, asks: Sequence[Ask]) -> list[pa.Table]:
         self._answer()
-        rows = [
-            row for row in self._sorted(interval) if row["symbol"] == symbol and (start or row["time"]) <= row["time"]
-        ]
-        newest = [row for row in rows if row["time"] < end][-limit:]
-        return pa.Table.from_pylist([{**row} for row in newest], schema=CANDLE_SCHEMA)
+        if self.on_read is not None:
+            await self.on_read()
+        found = [self._window(interval, ask) for ask in asks]
+        self.rows_told += sum(table.num_rows for table in found)
+        return found
+
+    def _window(self, interval: Interval, ask: Ask) -> pa.Table:
+        bars = self._bars(ask.symbol, interval, ask.calendar)
+        inside = [bar for bar in bars if (ask.start or bar["time"]) <= bar["time"] < ask.end]
+        return pa.Table.from_pylist(inside[-ask.limit :], schema=WINDOW_SCHEMA)
+
+    def _bars(self, symbol: str, interval: Interval, calendar: Calendar) -> list[Row]:
+        """Return a symbol's bars, before the first of its own those of the finest finer table, and so on."""
+        tables = {
+            held: [row for row in self._sorted(held) if row["symbol"] == symbol]
+            for held in Interval
+            if held in self._rows
+        }
+        bars: list[Row] = [{**row, "incomplete": False} for row in tables.get(interval, [])]
+        for source in sorted((held for held in tables if held.delta < interval.delta), key=lambda held: held.delta):
+            older = aggregate(tables[source], source, interval, calendar.name)
+            bars = [bar for bar in older if not bars or bar["time"] < bars[0]["time"]] + bars
+        return bars
 
     async def after(
-        self, interval: Interval, symbols: Sequence[str], key: tuple[datetime, str], end: datetime, limit: int
+        self,
+        interval: Interval,
+        symbols: Sequence[str],
+        key: tuple[datetime, str],
+        end: datetime,
+        limit: int,
+        calendars: Mapping[str, Calendar] | None = None,
     ) -> pa.Table:
         self._answer()
-        rows = [row for row in self._sorted(interval) if row["symbol"] in symbols and row["time"] < end]
-        following = [row for row in rows if (row["time"], row["symbol"]) > key]
+        known = calendars or {}
+        rows = [
+            {**bar, "symbol": symbol}
+            for symbol in symbols
+            for bar in self._bars(symbol, interval, known.get(symbol, ALWAYS_OPEN))
+        ]
+        following = [row for row in rows if (row["time"], row["symbol"]) > key and row["time"] < end]
+        following.sort(key=lambda row: (row["time"], row["symbol"]))
         return pa.Table.from_pylist(following[:limit], schema=SYMBOL_CANDLE_SCHEMA)
 
     async def spans(self) -> tuple[StoredSpan, ...]:
@@ -67,13 +118,25 @@ class MemoryCandleStore:
                 found.append(StoredSpan(symbol, interval, len(times), times[0], times[-1]))
         return tuple(found)
 
-    async def upsert(self, interval: Interval, rows: pa.Table) -> Upserted:
+    async def ends(self, symbol: str, interval: Interval, until: datetime) -> tuple[datetime, datetime] | None:
+        times = self._own_times(symbol, interval, until)
+        return (times[0], times[-1]) if times else None
+
+    async def times(self, symbol: str, interval: Interval, until: datetime) -> Times:
+        return np.array([to_numpy(time) for time in self._own_times(symbol, interval, until)], dtype="datetime64[us]")
+
+    def _own_times(self, symbol: str, interval: Interval, until: datetime) -> list[datetime]:
         self._answer()
-        held = self._rows.setdefault(interval, {})
+        return sorted(time for held, time in self._rows.get(interval, {}) if held == symbol and time <= until)
+
+    async def upsert(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> Upserted:
+        self._answer()
+        held = self._rows.get(interval, {})
         last = {(row["symbol"], row["time"]): row for row in rows.to_pylist()}
         inserted = len(last.keys() - held.keys())
         changed = sum(key in held and held[key] != row for key, row in last.items())
-        held.update(last)
+        if last and not dry_run:
+            self._rows[interval] = {**held, **last}
         return Upserted(inserted, changed, rows.num_rows - inserted - changed)
 
     async def probe(self) -> float:
@@ -93,13 +156,12 @@ class MemoryCandleStore:
 
 
 class MemoryCatalogue:
-    """Managed symbols, quarantined rows and the query log in lists."""
+    """Managed symbols and quarantined rows in dictionaries."""
 
     def __init__(self) -> None:
         self.is_away = False
         self._symbols: dict[str, ManagedSymbol] = {}
         self._aside: dict[tuple[str, Interval, datetime, str], QuarantinedRow] = {}
-        self._log: list[QueryLogEntry] = []
 
     async def symbols(self) -> tuple[ManagedSymbol, ...]:
         if self.is_away:
@@ -126,39 +188,39 @@ class MemoryCatalogue:
             raise PreconditionFailed(f"{draft.symbol} was changed")
         return self._keep(draft, held.created_at, max(now, held.updated_at + timedelta(microseconds=1)))
 
-    async def remove(self, symbol: str) -> None:
-        if self._symbols.pop(symbol, None) is None:
+    async def remove(self, symbol: str, seen_updated_at: datetime | None = None) -> None:
+        held = self._symbols.get(symbol)
+        if held is None:
             raise UnknownSymbol(f"{symbol} is not managed")
+        if seen_updated_at not in (None, held.updated_at):
+            raise PreconditionFailed(f"{symbol} was changed")
+        del self._symbols[symbol]
 
     async def quarantine(self, symbol: str, interval: Interval, rows: Sequence[QuarantinedRow]) -> None:
         self._aside.update({(symbol, interval, row.time, row.check): row for row in rows})
 
-    async def quarantined(self, symbol: str, interval: Interval) -> tuple[QuarantinedRow, ...]:
+    async def quarantined(
+        self, symbol: str, interval: Interval, before: datetime | None = None
+    ) -> tuple[QuarantinedRow, ...]:
         rows = [row for key, row in self._aside.items() if key[:2] == (symbol, interval)]
-        return tuple(sorted(rows, key=lambda row: row.time, reverse=True))
+        rows = [row for row in rows if before is None or row.time < before]
+        return tuple(sorted(rows, key=lambda row: row.time, reverse=True))[:1_000]
 
-    async def log_queries(self, entries: Sequence[QueryLogEntry]) -> None:
-        self._log += entries
-
-    async def queries(
-        self, limit: int, endpoint: str, min_duration_ms: float, since: datetime | None
-    ) -> tuple[QueryLogEntry, ...]:
-        found = [
-            entry
-            for entry in sorted(self._log, key=lambda entry: entry.time, reverse=True)
-            if endpoint in ("", entry.endpoint)
-            and entry.duration_ms >= min_duration_ms
-            and (since is None or entry.time >= since)
-        ]
-        return tuple(found[:limit])
+    async def quarantine_counts(
+        self, symbol: str, interval: Interval, before: datetime | None = None
+    ) -> dict[str, int]:
+        rows = [row for key, row in self._aside.items() if key[:2] == (symbol, interval)]
+        return dict(Counter(row.check for row in rows if before is None or row.time < before))
 
     async def close(self) -> None:
         self.is_away = True
 
     def _refuse_taken(self, draft: SymbolDraft, except_symbol: str) -> None:
         keys = set(keys_of(draft))
-        if any(keys & set(keys_of(held)) for name, held in self._symbols.items() if name != except_symbol):
-            raise SymbolExists(f"{draft.symbol} or one of its aliases is taken")
+        for name, held in sorted(self._symbols.items()):
+            taken = keys & set(keys_of(held))
+            if taken and name != except_symbol:
+                raise SymbolExists(f"{', '.join(sorted(taken))} already names {name}")
 
     def _keep(self, draft: SymbolDraft, created_at: datetime, updated_at: datetime) -> ManagedSymbol:
         values = {field.name: getattr(draft, field.name) for field in fields(SymbolDraft)}

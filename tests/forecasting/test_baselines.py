@@ -21,6 +21,7 @@ from deployments.forecasting.baselines import (
 )
 from deployments.forecasting.evaluation import coverage
 from deployments.forecasting.quantiles import MEDIAN, FloatArray
+from tests.fakes.panels import wavy_closes
 
 ZIGZAG = np.tile([4.0, 4.01], 15)[None, :]
 """Thirty bars, every move 1 % up or down, ending high."""
@@ -116,3 +117,21 @@ def _last_third(path: pathlib.Path, horizon: int) -> tuple[FloatArray, FloatArra
         actual.append(np.stack([closes[origin : origin + horizon] for origin in origins]))
         quantiles.append(ewma_quantiles(past, horizon))
     return np.concatenate(actual), np.concatenate(quantiles)
+
+
+def test_masked_bars_take_no_part_in_any_baseline() -> None:
+    closes = np.log(wavy_closes(120))[None]
+    padded = np.concatenate([np.repeat(closes[:, :1], 50, axis=1), closes], axis=1)
+    known = np.concatenate([np.zeros((1, 50), dtype=bool), np.ones((1, 120), dtype=bool)], axis=1)
+
+    for baseline in (ewma_quantiles, drift_quantiles, seasonal_naive_quantiles):
+        np.testing.assert_allclose(baseline(padded, 6, known=known), baseline(closes, 6), rtol=1e-9)
+    assert naive_scale(padded, known) == pytest.approx(naive_scale(closes))
+
+
+def test_a_move_across_a_missing_bar_is_no_move_of_one_bar() -> None:
+    closes = np.array([[1.0, 1.1, 1.1, 1.5, 1.6]])
+    known = np.array([[True, True, False, True, True]])
+
+    assert ewma_volatility(closes, known=known) == pytest.approx(0.1)
+    assert naive_scale(closes, known) == pytest.approx(0.1)

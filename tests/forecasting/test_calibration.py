@@ -11,19 +11,21 @@ from deployments.forecasting.calibration import (
     calibrated,
     fit_blend,
     fit_stretch,
+    horizons_of,
     stretched,
 )
 from deployments.forecasting.evaluation import coverage, pinball_losses
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
+from deployments.market_data.models import Interval
 
 STEPS = 8
 NORMAL = np.array([-1.959964, -1.644854, -1.281552, -0.67449, 0.0, 0.67449, 1.281552, 1.644854, 1.959964])
 
 
-def sample(width: float, n: int = 4_000, seed: int = 1, baseline_width: float = 1.0) -> Sample:
+def sample(width: float, n: int = 4_000, seed: int = 1, baseline_width: float = 1.0, horizons: int = 1_000) -> Sample:
     """Return normal outcomes beside quantiles that are `width` times as far out as they should be."""
     actual = np.random.default_rng(seed).normal(0.0, 1.0, (n, STEPS))
-    return Sample(actual, spread_out(n, width), spread_out(n, baseline_width))
+    return Sample(actual, spread_out(n, width), spread_out(n, baseline_width), horizons)
 
 
 def spread_out(n: int, width: float) -> FloatArray:
@@ -51,7 +53,7 @@ def test_a_stretch_that_does_not_hold_later_is_not_trusted() -> None:
 
 
 def test_a_useless_model_gives_way_to_the_baseline() -> None:
-    poor = Sample(sample(1.0).actual, spread_out(4_000, 1.0) + 3.0, spread_out(4_000, 1.0))
+    poor = Sample(sample(1.0).actual, spread_out(4_000, 1.0) + 3.0, spread_out(4_000, 1.0), 1_000)
 
     assert fit_blend(poor.actual, poor.model, poor.baseline) == 0.0
     served = calibrated(poor.model, poor.baseline, Calibration(np.ones((STEPS, 9)), 0.0))
@@ -81,3 +83,26 @@ def test_quantiles_without_any_width_need_no_stretch() -> None:
     stretch = fit_stretch(np.ones((10, STEPS)), np.zeros((10, STEPS, 9)))
 
     np.testing.assert_array_equal(stretch, 1.0)
+
+
+def test_windows_of_few_horizons_hardly_stretch_anything() -> None:
+    much, little = (
+        calibrate(sample(0.6, seed=1, horizons=each), sample(0.6, seed=2, horizons=each)) for each in (1_000, 2)
+    )
+
+    np.testing.assert_allclose(little.stretch - 1, (much.stretch - 1) * (4 / 14) / (2_000 / 2_010))
+
+
+def test_a_drift_stretches_no_tail_more_than_the_other() -> None:
+    still = sample(0.8)
+
+    stretch = fit_stretch(still.actual + 0.5, still.model)
+
+    np.testing.assert_allclose(stretch, stretch[:, ::-1])
+
+
+def test_overlapping_windows_count_as_one_horizon() -> None:
+    hours = np.datetime64("2024-01-01T00:00:00.000000") + np.arange(96) * np.timedelta64(1, "h")
+
+    assert horizons_of(hours, Interval.H1, 24) == 4
+    assert horizons_of(np.repeat(hours[:1], 50), Interval.H1, 24) == 1

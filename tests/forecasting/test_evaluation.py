@@ -1,20 +1,25 @@
-"""Scores worked out by hand, and every verdict of the judge."""
+"""Scores worked out by hand and beside those of `utilsforecast`."""
 
+import json
 import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from deployments.forecasting.baselines import naive_scale
 from deployments.forecasting.evaluation import (
     Scores,
+    as_dict,
     coverage,
-    judge,
     metrics_of,
     pinball_losses,
     score,
     skill_on_test,
 )
+from deployments.forecasting.quantiles import QUANTILES
 
 GOOD = Scores(
     n=1_000,
@@ -72,52 +77,6 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         score(np.ones((0, 3)), np.ones((0, 3, 9)), np.ones(0), np.ones(0))
 
 
-def test_candidate_as_good_as_both_is_promoted() -> None:
-    verdict = judge(GOOD, baseline=replace(GOOD, pinball=0.0101), champion=GOOD)
-    assert verdict.verdict == "promote"
-    assert "0.990 times" in verdict.reason
-    assert verdict.evidence["baseline_pinball"] == 0.0101
-
-
-def test_first_candidate_is_promoted_without_a_champion() -> None:
-    verdict = judge(GOOD, baseline=GOOD, champion=None)
-    assert verdict.verdict == "promote"
-    assert "champion_pinball" not in verdict.evidence
-
-
-def test_candidate_worse_than_the_baseline_is_rejected() -> None:
-    verdict = judge(replace(GOOD, pinball=0.0102), baseline=GOOD, champion=None)
-    assert verdict.verdict == "reject"
-    assert "1.020 times that of the EWMA baseline" in verdict.reason
-
-
-def test_candidate_worse_than_the_champion_leaves_it_in_place() -> None:
-    verdict = judge(replace(GOOD, pinball=0.0098), baseline=GOOD, champion=replace(GOOD, pinball=0.0095))
-    assert verdict.verdict == "keep"
-    assert "the champion" in verdict.reason
-
-
-def test_too_many_right_directions_raise_the_leakage_alarm() -> None:
-    suspect = replace(GOOD, pinball=0.005, directional_accuracy=0.61)
-    verdict = judge(suspect, baseline=GOOD, champion=None)
-    assert verdict.verdict == "reject"
-    assert "leakage" in verdict.reason
-
-
-def test_right_directions_over_few_calls_may_be_luck() -> None:
-    lucky = replace(GOOD, directional_accuracy=0.61, directional_calls=499)
-    assert judge(lucky, baseline=GOOD, champion=None).verdict == "promote"
-
-
-@pytest.mark.parametrize(
-    "broken", [replace(GOOD, pinball=math.nan), replace(GOOD, mase=math.inf), replace(GOOD, coverage80=math.nan)]
-)
-def test_score_that_is_no_number_is_rejected(broken: Scores) -> None:
-    verdict = judge(broken, baseline=GOOD, champion=None)
-    assert verdict.verdict == "reject"
-    assert all(math.isfinite(figure) for figure in verdict.evidence.values())
-
-
 def test_skill_of_the_test_span_is_read_back_from_the_metrics() -> None:
     skill = skill_on_test(metrics_of(GOOD, replace(GOOD, pinball=0.0125)))
     assert skill is not None
@@ -127,3 +86,71 @@ def test_skill_of_the_test_span_is_read_back_from_the_metrics() -> None:
 
 def test_metrics_without_a_test_span_tell_no_skill() -> None:
     assert skill_on_test({}) is None
+
+
+def test_scores_are_those_of_utilsforecast() -> None:
+    """Its frames hold one series a forecast; its scaled errors take the scale from a training frame of that series."""
+    from utilsforecast import losses
+
+    random = np.random.default_rng(5)
+    count, horizon, past = 7, 4, 30
+    history = random.normal(size=(count, past)).cumsum(axis=1)
+    actual = history[:, -1:] + random.normal(size=(count, horizon)).cumsum(axis=1)
+    quantiles = history[:, -1:, None] + np.sort(random.normal(size=(count, horizon, len(QUANTILES))), axis=-1)
+    ours = score(actual, quantiles, history[:, -1], naive_scale(history))
+
+    series = np.repeat(np.arange(count), horizon)
+    frame = pd.DataFrame({"unique_id": series, "ds": np.tile(np.arange(past, past + horizon), count)})
+    frame["y"] = actual.ravel()
+    names = [f"q{probability}" for probability in QUANTILES]
+    frame[names] = quantiles.reshape(-1, len(QUANTILES))
+    train = pd.DataFrame({"unique_id": np.repeat(np.arange(count), past), "ds": np.tile(np.arange(past), count)})
+    train["y"] = history.ravel()
+
+    pinball = losses.mqloss(frame, {"model": names}, np.array(QUANTILES))["model"].mean()
+    mase = losses.mase(frame, ["q0.5"], 1, train)["q0.5"].mean()
+    assert ours.pinball == pytest.approx(pinball)
+    assert ours.mase == pytest.approx(mase)
+
+
+def test_crps_of_a_normal_forecast_is_the_known_one() -> None:
+    values = np.array([[NormalDist().inv_cdf((place + 0.5) / 1_000)] for place in range(1_000)])
+    quantiles = np.tile([NormalDist().inv_cdf(probability) for probability in QUANTILES], (1_000, 1, 1))
+    # Gneiting and Raftery (2007): a standard normal scores 1 / sqrt(pi) on average. Nine points come within 4 %.
+    scores = score(values, quantiles, np.zeros(1_000), np.ones(1_000))
+    assert scores.crps == pytest.approx(1 / math.sqrt(math.pi), rel=0.04)
+
+
+def test_squared_errors_are_scaled_and_their_root_taken() -> None:
+    scores = score(np.array([[3.0, 5.0]]), np.full((1, 2, 9), 1.0), np.array([0.0]), np.array([2.0]))
+    assert scores.rmsse_by_step == pytest.approx((1.0, 2.0))
+    assert scores.rmsse == pytest.approx(math.sqrt((1 + 4) / 2))
+
+
+def test_moves_foreseen_are_measured_against_no_move() -> None:
+    actual, last = np.array([[1.0, 2.0], [-1.0, -2.0]]), np.zeros(2)
+    exact = np.repeat(actual[..., None], 9, axis=-1)
+    assert score(actual, exact, last, np.ones(2)).r_squared == 1.0
+    assert score(actual, np.zeros((2, 2, 9)), last, np.ones(2)).r_squared == 0.0
+    assert score(np.zeros((2, 2)), exact, last, np.ones(2)).r_squared is None
+
+
+def test_each_symbol_has_scores_of_its_own() -> None:
+    actual = np.array([[2.0], [1.0], [1.0]])
+    symbols = np.array(["B", "A", "A"])
+    scores = score(actual, np.ones((3, 1, 9)), np.ones(3), np.full(3, 0.5), symbols=symbols)
+    assert list(scores.by_symbol) == ["A", "B"]
+    assert scores.by_symbol["A"] == {"n": 2.0, "pinball": 0.0, "coverage80": 1.0, "coverage90": 1.0, "mase": 0.0}
+    assert scores.by_symbol["B"]["mase"] == 2.0
+
+
+def test_losses_are_paired_with_their_instants() -> None:
+    origins = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[us]")
+    scores = score(np.array([[2.0], [1.0]]), np.ones((2, 1, 9)), np.ones(2), np.ones(2), origins)
+    assert scores.paired is not None
+    assert scores.paired.losses == pytest.approx([0.5, 0.0])
+    assert json.loads(json.dumps(as_dict(scores)))["n"] == 2
+
+
+def test_score_that_is_no_number_is_null_on_a_card() -> None:
+    assert metrics_of(replace(GOOD, mase=math.nan), GOOD)["test"]["mase"] is None

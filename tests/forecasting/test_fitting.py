@@ -1,21 +1,23 @@
 """From a panel to a judged model, and that what came after a span changes nothing before it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from deployments.common.errors import TooLittleHistory
-from deployments.forecasting.evaluation import judge
 from deployments.forecasting.fitting import contest, fit, material_of
+from deployments.forecasting.judging import judge
 from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Panel, panel_of, spans_of
+from deployments.forecasting.panel import panel_of, spans_of
 from deployments.forecasting.training import TrainingConfig
 from deployments.market_data.models import CANDLE_SCHEMA, Interval
 from tests.fakes.panels import wavy_panel
 
-SHAPE = NetworkConfig(input_size=48, horizon=6, width=16)
-CONFIG = TrainingConfig(max_steps=8, batch=64, check_every=4)
+SHAPE = NetworkConfig(input_size=24, horizon=6, width=16)
+CONFIG = TrainingConfig(max_steps=8, members=2, batch=64, check_every=4)
 
 
 def test_a_fitted_model_is_scored_beside_baseline_and_champion_on_the_same_windows() -> None:
@@ -27,7 +29,8 @@ def test_a_fitted_model_is_scored_beside_baseline_and_champion_on_the_same_windo
     assert outcome.candidate == outcome.champion
     assert outcome.candidate.n == outcome.baseline.n > 300
     assert outcome.candidate.pinball < 1.02 * outcome.baseline.pinball
-    assert judge(outcome.candidate, outcome.baseline, outcome.champion).verdict == "promote"
+    assert judge(outcome.candidate, outcome.baseline).verdict == "promote"
+    assert judge(outcome.candidate, outcome.baseline, outcome.champion).verdict == "keep"
 
 
 def test_the_configuration_says_how_the_model_was_made() -> None:
@@ -44,7 +47,11 @@ def test_bars_of_the_test_span_change_nothing_of_the_model() -> None:
     panel = wavy_panel(1_500)
     later = panel.times >= spans_of(panel).test.start
     noise = np.random.default_rng(1).normal(0, 1, len(later))
-    changed = Panel(panel.symbols, panel.interval, np.where(later, noise, panel.log_closes), panel.times, panel.offsets)
+    changed = replace(
+        panel,
+        log_closes=np.where(later, noise, panel.log_closes),
+        variances=np.where(later, noise**2, panel.variances),
+    )
 
     first, second = fit(panel, SHAPE, CONFIG), fit(changed, SHAPE, CONFIG)
 

@@ -1,16 +1,16 @@
 """The panel, its split by time, and that nothing after a cut is read."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.common.errors import BadUpstream, TooLittleHistory
-from deployments.forecasting.panel import Panel, closes_on_grid, origins_in, panel_of, spans_of
+from deployments.forecasting.panel import Panel, origins_in, panel_of, spans_of
 from deployments.forecasting.windows import windows_at
 from deployments.market_data.models import CANDLE_SCHEMA, Interval
 from tests.fakes.market_data import candle_table
@@ -20,25 +20,49 @@ HISTORY, HORIZON = 20, 6
 
 
 def test_symbols_of_different_length_lie_one_after_the_other_in_order() -> None:
-    tables = {"B": candle_table(START, [1.0, 2.0]), "A": candle_table(START, [4.0]), "C": CANDLE_SCHEMA.empty_table()}
+    tables = {
+        "BBBUSD": candle_table(START, [1.0, 2.0]),
+        "AAAUSD": candle_table(START, [4.0]),
+        "CCCUSD": CANDLE_SCHEMA.empty_table(),
+    }
 
     panel = panel_of(tables, Interval.H1)
 
-    assert panel.symbols == ("A", "B")
+    assert panel.symbols == ("AAAUSD", "BBBUSD")
     assert panel.offsets.tolist() == [0, 1, 3]
     assert panel.log_closes == pytest.approx(np.log([4.0, 1.0, 2.0]))
     assert panel.data_start == START
     assert panel.data_end == START + timedelta(hours=2)
 
 
-def test_a_weekend_is_no_hole_in_the_grid() -> None:
-    friday, monday = datetime(2024, 1, 5, 21, tzinfo=UTC), datetime(2024, 1, 8, tzinfo=UTC)
-    table = pa.concat_tables([candle_table(friday, [1.0]), candle_table(monday, [2.0])])
+def test_symbols_trade_by_the_calendars_given_or_by_those_their_names_suggest() -> None:
+    tables = {"EURUSD": candle_table(START, [1.0]), "AAPL": candle_table(START, [1.0])}
 
-    times, log_closes = closes_on_grid(table)
+    panel = panel_of(tables, Interval.H1, {"AAPL": "24/7"})
 
-    assert len(times) == len(log_closes) == 2
-    assert times.dtype == np.dtype("datetime64[us]")
+    assert panel.calendars == ("24/7", "forex")
+
+
+def test_missing_bars_are_masked_and_no_window_begins_at_one() -> None:
+    table = candle_table(START, [float(price) for price in range(1, 101)])
+    panel = panel_of({"AAAUSD": table.take([*range(60), *range(63, 100)])}, Interval.H1)
+
+    origins = origins_in(panel, spans_of(panel).train, HISTORY, 2)
+
+    assert panel.bars == 97
+    assert len(panel.times) == 100
+    assert not panel.known[60:63].any()
+    assert {58, 59, 63, 64} <= set(origins.tolist())
+    assert not {60, 61, 62} & set(origins.tolist())
+
+
+def test_positions_know_their_symbol_its_calendar_and_where_it_begins() -> None:
+    panel = panel_of({"AAAUSD": candle_table(START, [1.0, 2.0]), "EURUSD": candle_table(START, [4.0])}, Interval.H1)
+    positions = np.array([1, 2])
+
+    assert panel.symbols_at(positions).tolist() == ["AAAUSD", "EURUSD"]
+    assert panel.calendars_at(positions).tolist() == ["24/7", "forex"]
+    assert panel.starts_at(positions).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("close", [0.0, -1.0, float("nan"), float("inf")])
@@ -83,7 +107,7 @@ def test_bars_ahead_lie_in_their_span_with_an_embargo_of_one_horizon() -> None:
 
 
 def test_windows_never_reach_into_another_symbol() -> None:
-    panel = wavy_panel(60, ("A", "B", "C"))
+    panel = wavy_panel(60, ("AAAUSD", "BBBUSD", "CCCUSD"))
     spans = spans_of(panel)
     symbol_of = np.repeat(np.arange(3), 60)
 
@@ -99,6 +123,7 @@ def test_the_fingerprint_changes_with_one_close() -> None:
 
     assert panel.fingerprint == wavy_panel(50).fingerprint
     assert panel.fingerprint != _with(panel, changed).fingerprint
+    assert panel.fingerprint != replace(panel, variances=panel.variances * 2).fingerprint
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["train", "validation", "calibration"]))
@@ -108,14 +133,21 @@ def test_changing_what_came_later_changes_no_window_of_a_span(seed: int, name: s
     span = getattr(spans_of(panel), name)
     later = panel.times >= span.end
     noise = np.random.default_rng(seed).normal(0.0, 1.0, len(later))
-    changed = _with(panel, np.where(later, noise, panel.log_closes))
+    changed = replace(
+        panel,
+        log_closes=np.where(later, noise, panel.log_closes),
+        variances=np.where(later, noise**2, panel.variances),
+        known=panel.known & ~(later & (noise > 0)),
+    )
 
     assert spans_of(changed) == spans_of(panel)
-    origins = origins_in(panel, span, HISTORY, HORIZON)
+    origins = origins_in(changed, span, HISTORY, HORIZON)
     before, after = (windows_at(each, origins, HISTORY, HORIZON) for each in (panel, changed))
-    np.testing.assert_array_equal(before.history, after.history)
+    for part in ("log_closes", "variances", "known", "hours", "coming"):
+        np.testing.assert_array_equal(getattr(before.past, part), getattr(after.past, part))
     np.testing.assert_array_equal(before.future, after.future)
+    np.testing.assert_array_equal(before.future_variances, after.future_variances)
 
 
 def _with(panel: Panel, log_closes: np.ndarray) -> Panel:
-    return Panel(panel.symbols, panel.interval, log_closes, panel.times, panel.offsets)
+    return replace(panel, log_closes=log_closes)

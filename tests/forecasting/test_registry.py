@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import pickle
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,11 +14,23 @@ from deployments.common.errors import DamagedModel, NothingTrained, UnknownModel
 from deployments.forecasting.artefact import sha256
 from deployments.forecasting.models import Decision, ModelCard, ModelStatus
 from deployments.forecasting.registry import Registry
+from deployments.forecasting.retention import Retention
 from deployments.market_data.models import Interval
 from tests.fakes.forecasting import TRAINED_AT, model_card, model_tensors
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
 GO = Decision("", "promote", "good enough", NOW)
+
+
+@pytest.fixture(params=["folder", "file", "memory"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    """A registry in each kind of storage; the in-memory one is fsspec's stand-in for an object store."""
+    places = {
+        "folder": str(tmp_path),
+        "file": f"file://{tmp_path}/models",
+        "memory": f"memory://{tmp_path.name}/models",
+    }
+    return Registry(places[request.param])
 
 
 @pytest.fixture
@@ -57,7 +70,9 @@ def test_rejected_candidate_says_so(registry: Registry) -> None:
 
 def test_interrupted_publication_leaves_nothing_to_see(registry: Registry, tmp_path: Path) -> None:
     card = publish(registry)
-    (folder(tmp_path, card).parent / ".new-torn").mkdir()
+    torn = folder(tmp_path, card).parent / "20240302T120000Z-abcdef"
+    torn.mkdir()
+    (torn / "weights.safetensors").write_bytes(b"half")
     assert [known.version for known in registry.cards()] == [card.version]
 
 
@@ -95,16 +110,37 @@ def test_extra_file_is_refused(registry: Registry, tmp_path: Path) -> None:
         registry.load(card.version)
 
 
-def test_pickle_in_place_of_the_weights_is_refused_even_with_its_own_digest(registry: Registry, tmp_path: Path) -> None:
+def test_pickle_in_place_of_the_weights_is_refused_even_where_every_digest_fits(
+    registry: Registry, tmp_path: Path
+) -> None:
     card = publish(registry)
     data = pickle.dumps({"shift": 1})
     directory = folder(tmp_path, card)
     (directory / "weights.safetensors").write_bytes(data)
-    manifest = json.loads((directory / "manifest.json").read_text())
-    manifest["sha256"]["weights.safetensors"] = sha256(data)
-    (directory / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DamagedModel, match="cannot be read"):
+    told = json.loads((directory / "card.json").read_text())
+    (directory / "card.json").write_text(json.dumps({**told, "sha256": sha256(data)}))
+    _seal(directory)
+    with pytest.raises(DamagedModel, match="weights cannot be read"):
         registry.load(card.version)
+
+
+def test_weights_of_another_version_are_refused_even_with_a_manifest_that_fits(
+    registry: Registry, tmp_path: Path
+) -> None:
+    first, second = publish(registry, shift=0.1), publish(registry, day=1, shift=0.2)
+    stolen = (folder(tmp_path, first) / "weights.safetensors").read_bytes()
+    (folder(tmp_path, second) / "weights.safetensors").write_bytes(stolen)
+    _seal(folder(tmp_path, second))
+    with pytest.raises(DamagedModel, match="not those that its card names"):
+        registry.load(second.version)
+
+
+def test_whole_artefact_of_another_version_is_refused(registry: Registry, tmp_path: Path) -> None:
+    first, second = publish(registry), publish(registry, day=1)
+    shutil.rmtree(folder(tmp_path, second))
+    shutil.copytree(folder(tmp_path, first), folder(tmp_path, second))
+    with pytest.raises(DamagedModel, match=f"that of version {first.version}"):
+        registry.load(second.version)
 
 
 def test_symlink_in_place_of_a_file_is_refused(registry: Registry, tmp_path: Path) -> None:
@@ -160,21 +196,50 @@ def test_rollback_goes_back_step_by_step_until_nothing_is_left(registry: Registr
         registry.rollback(Interval.H1, 24, NOW)
 
 
-def test_torn_history_line_does_not_hide_the_others(registry: Registry, tmp_path: Path) -> None:
-    card = publish(registry)
-    registry.promote(card.version, GO)
-    with (folder(tmp_path, card).parent / "history.jsonl").open("a") as file:
-        file.write('{"version": "2024')
-    assert [decision.version for decision in registry.history()] == [card.version]
-
-
-def test_decision_after_a_torn_line_is_readable(registry: Registry, tmp_path: Path) -> None:
+def test_torn_decision_does_not_hide_the_others(registry: Registry, tmp_path: Path) -> None:
     first, second = publish(registry), publish(registry, day=1)
     registry.promote(first.version, GO)
-    with (folder(tmp_path, first).parent / "history.jsonl").open("a") as file:
-        file.write('{"version": "2024')
+    (folder(tmp_path, first).parent / "history" / "000002-torn.json").write_text('{"version": "2024')
     registry.promote(second.version, GO)
-    assert {decision.version for decision in registry.history()} == {first.version, second.version}
+    assert [decision.version for decision in registry.history()] == [second.version, first.version]
+
+
+def test_every_storage_keeps_versions_champions_and_history(anywhere: Registry) -> None:
+    first, second = publish(anywhere), publish(anywhere, day=1, shift=0.2)
+    anywhere.promote(first.version, GO)
+    stamp = anywhere.stamp()
+    assert anywhere.promote(second.version, GO).replaced == first.version
+    assert anywhere.stamp() != stamp
+    assert anywhere.load(second.version)[0]["shift"] == 0.2
+    assert [card.status for card in anywhere.cards()] == [ModelStatus.CHAMPION, ModelStatus.RETIRED]
+    assert anywhere.rollback(Interval.H1, 24, NOW).version == first.version
+    assert anywhere.champions() == {"1h-h24": first.version}
+    assert [decision.verdict for decision in anywhere.history()] == ["rollback", "promote", "promote"]
+    with pytest.raises(FileExistsError):
+        publish(anywhere)
+    with pytest.raises(UnknownModel):
+        anywhere.load("20240301T120000Z-abcdef")
+
+
+def test_every_storage_forgets_what_retention_lets_go(anywhere: Registry) -> None:
+    cards = [publish(anywhere, day) for day in range(6)]
+    for card in cards[1:3]:
+        anywhere.promote(card.version, GO)
+    late = TRAINED_AT + timedelta(days=100)
+    gone = anywhere.prune(Retention(newest=1, candidate_age=timedelta(days=30)), late)
+    assert gone == (cards[0].version, cards[3].version, cards[4].version)
+    assert {card.version for card in anywhere.cards()} == {cards[1].version, cards[2].version, cards[5].version}
+    assert anywhere.rollback(Interval.H1, 24, NOW).version == cards[1].version
+
+
+def test_champion_and_rollback_target_outlive_any_retention(registry: Registry) -> None:
+    cards = [publish(registry, day) for day in range(4)]
+    for card in cards:
+        registry.promote(card.version, GO)
+    nothing = Retention(newest=0, candidate_age=timedelta(0), champion_age=timedelta(0))
+    assert registry.prune(nothing, TRAINED_AT + timedelta(days=9_999)) == (cards[0].version, cards[1].version)
+    assert registry.champion(Interval.H1, 24) == cards[3].version
+    assert registry.serving_version(Interval.H1, 24, cards[0].data_end).version is None
 
 
 def test_serving_version_is_the_champion_of_the_shortest_sufficient_horizon(registry: Registry) -> None:
@@ -225,6 +290,12 @@ def test_promotions_from_two_processes_are_all_remembered(registry: Registry, tm
         worker.join(60)
     assert {decision.version for decision in registry.history()} == set(versions)
     assert registry.champion(Interval.H1, 24) in {versions[-1], versions[-2]}
+
+
+def _seal(directory: Path) -> None:
+    """Make the manifest fit what lies there, as somebody would who can write to the registry."""
+    sums = {path.name: sha256(path.read_bytes()) for path in directory.iterdir() if path.name != "manifest.json"}
+    (directory / "manifest.json").write_text(json.dumps({"sha256": sums}))
 
 
 def _promote(root: Path, versions: list[str]) -> None:

@@ -1,13 +1,17 @@
 """The forecaster on candles in memory: every rung of the ladder, and what is kept of each answer."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from deployments.common.errors import (
+    CandlecastError,
     InvalidRequest,
     NothingTrained,
     PromotionRefused,
@@ -15,10 +19,23 @@ from deployments.common.errors import (
     UnknownModel,
     UnknownSymbol,
 )
-from deployments.forecasting.models import Forecast, ForecastRequest, ForecastStatus, ModelCard, TrainingRequest
+from deployments.forecasting.models import (
+    Forecast,
+    ForecastRequest,
+    ForecastStatus,
+    KeeperState,
+    KeeperStatus,
+    ModelCard,
+    TrainingRequest,
+)
+from deployments.forecasting.quantiles import QUANTILES
+from deployments.forecasting.recalibration import Recalibration
+from deployments.forecasting.recalibrations import Recalibrations
+from deployments.forecasting.records import to_json
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.service import ForecasterService
-from deployments.market_data.models import ManagedSymbol
+from deployments.forecasting.shelf import REHEARSED
+from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
 from tests.fakes.forecasting import FakeJobs, FakeModel, model_card, model_tensors
 from tests.fakes.market_data import FakeMarketData, walk_table
 
@@ -27,6 +44,19 @@ BARS = 800
 NOW = START + timedelta(hours=BARS, minutes=10)
 REQUEST = ForecastRequest("BTCUSD")
 SHIFT = 0.01
+REHEARSALS = len(REHEARSED)
+
+
+class CountedMarketData(FakeMarketData):
+    """Remembers which symbols were read together."""
+
+    def __init__(self, tables: Mapping[str, pa.Table], now: datetime) -> None:
+        super().__init__(tables, now)
+        self.batches: list[tuple[str, ...]] = []
+
+    async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
+        self.batches.append(symbols)
+        return await super().candles_batch(symbols, query)
 
 
 class Desk:
@@ -41,7 +71,7 @@ class Desk:
             "OLDUSD": walk_table(START, 300),
         }
         self.now = NOW
-        self.market = FakeMarketData(tables, NOW)
+        self.market = CountedMarketData(tables, NOW)
         self.jobs = FakeJobs()
         self.registry = Registry(home / "models")
         self.home = home
@@ -49,6 +79,17 @@ class Desk:
 
     def started_again(self) -> ForecasterService:
         return ForecasterService(self.home, self.market, self.jobs, FakeModel, lambda: self.now)
+
+    def watch_models(self) -> list[FakeModel]:
+        """Return the models that the service builds from now on."""
+        built: list[FakeModel] = []
+
+        def build(*arguments: Any) -> FakeModel:
+            built.append(FakeModel(*arguments))
+            return built[-1]
+
+        self.service = ForecasterService(self.home, self.market, self.jobs, build, lambda: self.now)
+        return built
 
     def pass_hours(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
@@ -172,25 +213,26 @@ async def test_past_instant_is_answered_by_the_model_of_its_time(desk: Desk) -> 
 
 
 async def test_batch_is_one_forward_pass_and_one_bad_symbol_fails_alone(desk: Desk) -> None:
-    built: list[FakeModel] = []
-
-    def build(*arguments: object) -> FakeModel:
-        built.append(FakeModel(*arguments))  # type: ignore[arg-type]
-        return built[-1]
-
-    desk.service = ForecasterService(desk.home, desk.market, desk.jobs, build, lambda: desk.now)
+    built = desk.watch_models()
     await desk.champion()
     answers = await desk.service.forecast_batch(("BTCUSD", "ETHUSD", "NOPE", "TINYUSD"), REQUEST)
     assert [type(answer) for answer in answers.values()] == [Forecast, Forecast, UnknownSymbol, TooLittleHistory]
-    assert built[0].batches == [(2, 500)]
+    assert built[0].batches[REHEARSALS:] == [(2, 500)]
 
 
-async def test_same_candles_are_forecast_once_and_a_corrected_one_again(desk: Desk) -> None:
+async def test_same_candles_are_forecast_once_and_a_corrected_one_again_after_a_second(desk: Desk) -> None:
+    built = desk.watch_models()
+    await desk.champion()
     first = await desk.service.forecast(REQUEST)
     again = await desk.service.forecast(REQUEST)
     assert again.points == first.points
+    assert built[0].batches[REHEARSALS:] == [(1, 500)]
+    assert len(desk.market.batches) == 1
     desk.market.tables["BTCUSD"] = walk_table(START, BARS, seed=99)
+    assert (await desk.service.forecast(REQUEST)).points == first.points
+    desk.now += timedelta(seconds=2)
     assert (await desk.service.forecast(REQUEST)).points != first.points
+    assert built[0].batches[REHEARSALS:] == [(1, 500), (1, 500)]
 
 
 @pytest.mark.parametrize(
@@ -271,6 +313,28 @@ async def test_live_skill_replaces_that_of_the_test_span_once_there_is_enough(de
     assert row.skill == live
 
 
+async def test_what_was_learnt_since_widens_forecasts_of_now_and_none_of_the_past(desk: Desk) -> None:
+    card = await desk.champion(age=timedelta(days=10))
+    past = replace(REQUEST, as_of=NOW)
+    before = [await desk.service.forecast(request) for request in (REQUEST, past)]
+    wider = Recalibration(np.full((24, len(QUANTILES)), 1.5), 90)
+    Recalibrations(desk.home / "recalibration").store(card.version, wider)
+    await desk.service.follow_champions()
+    now, then = [await desk.service.forecast(request) for request in (REQUEST, past)]
+    assert now.points[5].upper["80"] > before[0].points[5].upper["80"]
+    assert now.points[5].median == before[0].points[5].median
+    assert then.points == before[1].points
+
+
+async def test_trouble_of_the_keeper_is_told_by_the_health(desk: Desk) -> None:
+    assert (await desk.service.health()).keeper is None
+    status = KeeperStatus(KeeperState.FAILING, NOW, error="the disk is full", interval_s=300.0)
+    (desk.home / "keeper.json").write_bytes(to_json(status))
+    health = await desk.service.health()
+    assert health.keeper == status
+    assert "the disk is full" in health.reason
+
+
 async def test_refused_candidate_becomes_champion_only_by_force(desk: Desk) -> None:
     card = desk.registry.publish(model_tensors(), model_card(NOW, verdict="keep"))
     with pytest.raises(PromotionRefused, match="the judge said keep"):
@@ -284,6 +348,19 @@ async def test_candidate_never_judged_is_refused(desk: Desk) -> None:
     card = desk.registry.publish(model_tensors(), model_card(NOW, verdict=None))
     with pytest.raises(PromotionRefused, match="never judged"):
         await desk.service.promote(card.version, force=False)
+
+
+async def test_candidate_judged_beside_another_champion_is_refused(desk: Desk) -> None:
+    first = await desk.champion(age=timedelta(days=3))
+    card = model_card(NOW)
+    assert card.decision is not None
+    judged = replace(card, decision=replace(card.decision, against=first.version))
+    candidate = desk.registry.publish(model_tensors(), judged)
+    await desk.champion(age=timedelta(days=1))
+    with pytest.raises(PromotionRefused, match=f"judged beside {first.version}"):
+        await desk.service.promote(candidate.version, force=False)
+    await desk.service.rollback()
+    assert (await desk.service.promote(candidate.version, force=False)).replaced == first.version
 
 
 async def test_rollback_brings_the_former_champion_back_at_once(desk: Desk) -> None:

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deployments.forecasting.models import Decision, ModelCard
+from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.shelf import ModelShelf
+from deployments.forecasting.windows import Past
 from deployments.market_data.models import Interval
 from tests.fakes.forecasting import TRAINED_AT, FakeModel, model_card, model_tensors
 
@@ -70,6 +73,24 @@ async def test_model_that_cannot_be_built_leaves_the_former(shelf: ModelShelf, r
     await shelf.refresh()
     assert shelf.loaded == (first.version,)
     assert "cannot be built" in shelf.reason
+
+
+async def test_model_that_cannot_answer_is_told_before_it_serves(registry: Registry) -> None:
+    class Mute(FakeModel):
+        def quantiles(self, past: Past) -> FloatArray:
+            if self.shift == 0.02:
+                raise RuntimeError("no kernel for this device")
+            answer = super().quantiles(past)
+            return answer * np.nan if self.shift == 0.03 else answer
+
+    shelf = ModelShelf(registry, Mute)
+    first = promoted(registry, day=1)
+    await shelf.refresh()
+    for day, reason in ((2, "no kernel"), (3, "answers no 24 steps of numbers")):
+        promoted(registry, day=day)
+        await shelf.refresh()
+        assert shelf.loaded == (first.version,)
+        assert reason in shelf.reason
 
 
 async def test_rollback_is_noticed_too(shelf: ModelShelf, registry: Registry) -> None:

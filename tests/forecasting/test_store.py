@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from deployments.forecasting import store as store_module
+from deployments.forecasting import lance_table
 from deployments.forecasting.issued import IssuedForecast
-from deployments.forecasting.store import ForecastStore
+from deployments.forecasting.resolved_store import ResolvedStore
+from deployments.forecasting.resolving import ResolvedForecast
+from deployments.forecasting.store import FORECAST_SCHEMA, ForecastStore
 from tests.fakes.forecasting import issued_forecast
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
@@ -77,7 +80,7 @@ def test_two_stores_on_one_table_agree(store: ForecastStore, tmp_path: Path) -> 
 
 
 def test_compaction_keeps_every_forecast(store: ForecastStore) -> None:
-    forecasts = series("BTCUSD", store_module.COMPACT_EVERY + 1)
+    forecasts = series("BTCUSD", lance_table.COMPACT_EVERY + 1)
     for one in forecasts:
         store.append([one])
     assert [one.key for one in reversed(store.newest())] == [one.key for one in forecasts]
@@ -89,3 +92,65 @@ def test_forecast_without_a_trained_model_has_none_of_its_fields(store: Forecast
     [same] = store.newest()
     assert same.forecast.model.version is None
     assert same.forecast.model.trained_at is None
+
+
+def test_open_forecasts_are_listed_and_read_by_key(store: ForecastStore) -> None:
+    forecasts = series("BTCUSD", 3)
+    store.append(forecasts)
+    table = store.keys(forecasts[1].forecast.issued_at)
+    assert table["key"].to_pylist() == [one.key for one in forecasts[1:]]
+    assert table.column_names == ["key", "interval", "horizon", "last_time"]
+    assert {one.key for one in store.with_keys([forecasts[0].key, "it's nothing"])} == {forecasts[0].key}
+    assert store.with_keys([]) == ()
+
+
+def test_old_forecasts_are_forgotten(store: ForecastStore) -> None:
+    forecasts = series("BTCUSD", 3)
+    store.append(forecasts)
+    store.forget(forecasts[2].forecast.issued_at)
+    assert [one.key for one in store.newest()] == [forecasts[2].key]
+
+
+def test_what_the_model_had_said_is_kept_where_it_was_changed(store: ForecastStore) -> None:
+    one = issued_forecast("BTCUSD", START)
+    changed = replace(issued_forecast("ETHUSD", START), raw=one.quantiles * 2)
+    store.append([one, changed])
+    [plain], [corrected] = store.newest("BTCUSD"), store.newest("ETHUSD")
+    assert plain.raw is None
+    assert np.array_equal(plain.model_quantiles, one.quantiles)
+    assert np.array_equal(corrected.model_quantiles, one.quantiles * 2)
+
+
+def test_table_of_an_older_release_is_widened(tmp_path: Path) -> None:
+    path = tmp_path / "forecasts.lance"
+    narrow = pa.schema([field for field in FORECAST_SCHEMA if field.name != "raw"])
+    lance_table.LanceTable(path, narrow).dataset()
+    store = ForecastStore(path)
+    store.append(series("BTCUSD", 2))
+    assert len(store.newest()) == 2
+
+
+def outcome(hour: int, version: str = "v1", actual: bool = True, symbol: str = "BTCUSD") -> ResolvedForecast:
+    issued = issued_forecast(symbol, START + timedelta(hours=hour), version=version)
+    return ResolvedForecast(issued, np.array([4.0, 4.1, 4.2]) if actual else None, hour / 10 if actual else None, 0.5)
+
+
+def test_outcomes_of_a_version_come_in_order_without_what_was_lost(tmp_path: Path) -> None:
+    resolved = ResolvedStore(tmp_path / "resolved.lance")
+    found = [outcome(2), outcome(1), outcome(0), outcome(3, actual=False), outcome(1, version="v2")]
+    assert resolved.append(found) == 5
+    assert resolved.append(found) == 0
+    outcomes = resolved.outcomes("v1", 3, START + timedelta(hours=1))
+    assert outcomes.pinball.tolist() == [0.1, 0.2]
+    assert outcomes.actual.tolist() == [[4.0, 4.1, 4.2]] * 2
+    assert np.array_equal(outcomes.raw[0], found[1].issued.quantiles)
+    assert outcomes.origins.tolist() == [(START + timedelta(hours=hour)).replace(tzinfo=None) for hour in (1, 2)]
+    assert len(resolved.outcomes("v1", 6, START)) == 0
+
+
+def test_keys_of_outcomes_are_known_and_forgotten(tmp_path: Path) -> None:
+    resolved = ResolvedStore(tmp_path / "resolved.lance")
+    resolved.append([outcome(0), outcome(5, actual=False)])
+    assert resolved.keys(START) == {outcome(0).issued.key, outcome(5).issued.key}
+    resolved.forget(START + timedelta(hours=1))
+    assert resolved.keys(START) == {outcome(5).issued.key}

@@ -1,5 +1,6 @@
 """The loop: it learns, stops, repeats itself by seed, and goes on from where it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,23 +8,16 @@ import pytest
 import torch
 
 from deployments.forecasting.fitting import material_of
+from deployments.forecasting.lesson import Material
 from deployments.forecasting.network import NetworkConfig, Tensors
 from deployments.forecasting.quantiles import QUANTILES
-from deployments.forecasting.training import (
-    Hooks,
-    Material,
-    State,
-    Trained,
-    TrainingConfig,
-    load_state,
-    pinball,
-    save_state,
-    train,
-)
+from deployments.forecasting.training import Hooks, TrainingConfig, pinball, train
+from deployments.forecasting.training_state import State, Trained, load_state, save_state, trained_of
 from tests.fakes.panels import wavy_panel
 
-SHAPE = NetworkConfig(input_size=48, horizon=6, width=16, dropout=0.1)
-CONFIG = TrainingConfig(max_steps=12, batch=64, check_every=4, learning_rate=1e-3)
+SHAPE = NetworkConfig(input_size=24, horizon=6, width=16, dropout=0.1)
+CONFIG = TrainingConfig(max_steps=12, members=1, batch=64, check_every=4, learning_rate=1e-3)
+TWO = replace(CONFIG, max_steps=16, members=2)
 
 
 @pytest.fixture(scope="module")
@@ -44,34 +38,61 @@ def test_the_best_weights_are_no_worse_than_the_prior_they_started_from(material
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(material: Material) -> None:
-    config = TrainingConfig(max_steps=4, batch=64, check_every=4)
+    config = replace(CONFIG, max_steps=4)
     states = [final_state(material, config), final_state(material, config)]
-    other = final_state(material, TrainingConfig(max_steps=4, batch=64, check_every=4, seed=2))
+    other = final_state(material, replace(CONFIG, max_steps=4, seed=2))
 
     assert same(states[0].weights, states[1].weights)
     assert not same(states[0].weights, other.weights)
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(material: Material, tmp_path: Path) -> None:
-    saved: list[State] = []
-    unbroken = train(material, SHAPE, CONFIG, hooks=Hooks(on_checkpoint=saved.append))
+@pytest.mark.parametrize("checks_before", [1, 2, 3])
+def test_a_resumed_run_ends_where_an_unbroken_one_does(material: Material, tmp_path: Path, checks_before: int) -> None:
+    unbroken = train(material, SHAPE, TWO)
     # A checkpoint crosses a file, as it does between workers.
-    states: list[Path] = []
+    saved: list[Path] = []
 
     def keep(state: State) -> None:
-        states.append(tmp_path / f"{state.step}.pt")
-        save_state(state, states[-1])
+        saved.append(tmp_path / f"{state.steps}.pt")
+        save_state(state, saved[-1])
 
-    broken = train(material, SHAPE, CONFIG, hooks=Hooks(on_checkpoint=keep, should_stop=lambda: len(states) == 1))
-    resumed = train(material, SHAPE, CONFIG, resume_from=load_state(states[0]))
+    def broken_off() -> bool:
+        return len(saved) == checks_before
 
-    assert (broken.steps, resumed.steps) == (4, 12)
+    broken = train(material, SHAPE, TWO, hooks=Hooks(on_checkpoint=keep, should_stop=broken_off))
+    resumed = train(material, SHAPE, TWO, resume_from=load_state(saved[-1]))
+
+    assert (broken.steps, resumed.steps) == (4 * checks_before, 16)
     assert resumed.validation_loss == pytest.approx(unbroken.validation_loss, rel=1e-6)
-    assert same(resumed.weights, unbroken.weights)
+    assert len(resumed.members) == len(unbroken.members) == 2
+    assert all(same(*pair) for pair in zip(resumed.members, unbroken.members, strict=True))
+
+
+def test_members_start_and_draw_differently(material: Material) -> None:
+    first, second = train(material, SHAPE, replace(TWO, learning_rate=1e-2)).members
+
+    assert not same(first, second)
+
+
+def test_a_state_tells_the_best_that_was_found_so_far(material: Material) -> None:
+    states: list[State] = []
+
+    trained = train(material, SHAPE, TWO, hooks=Hooks(on_checkpoint=states.append))
+
+    assert [state.steps for state in states] == [4, 8, 12, 16]
+    assert [len(trained_of(state).members) for state in states] == [1, 1, 2, 2]
+    assert all(same(*pair) for pair in zip(trained_of(states[-1]).members, trained.members, strict=True))
+
+
+def test_brain_floats_learn_too(material: Material) -> None:
+    trained = train(material, SHAPE, replace(CONFIG, precision="bfloat16"))
+
+    assert np.isfinite(trained.validation_loss)
+    assert all(weights.dtype == np.float32 for weights in trained.members[0].values())
 
 
 def test_training_stops_when_validation_stops_improving(material: Material) -> None:
-    hopeless = TrainingConfig(max_steps=400, batch=32, check_every=1, patience=3, learning_rate=1.0)
+    hopeless = replace(CONFIG, max_steps=400, check_every=1, patience=3, learning_rate=1.0)
 
     trained = train(material, SHAPE, hopeless)
 
@@ -81,7 +102,7 @@ def test_training_stops_when_validation_stops_improving(material: Material) -> N
 
 def test_progress_is_told_at_every_check_and_at_the_end(material: Material) -> None:
     told: list[tuple[int, float, float]] = []
-    config = TrainingConfig(max_steps=6, batch=32, check_every=4)
+    config = replace(CONFIG, max_steps=6)
 
     train(material, SHAPE, config, hooks=Hooks(on_progress=lambda *figures: told.append(figures)))
 
@@ -94,7 +115,7 @@ def test_the_randomness_of_the_process_is_left_alone(material: Material) -> None
     expected = torch.rand(2)
     torch.manual_seed(3)
 
-    train(material, SHAPE, TrainingConfig(max_steps=1, batch=8))
+    train(material, SHAPE, replace(CONFIG, max_steps=1))
 
     assert torch.equal(torch.rand(2), expected)
 

@@ -27,6 +27,11 @@ def test_what_the_request_leaves_open_is_not_passed() -> None:
     assert "--lookback-days" not in words
 
 
+def test_job_finds_a_registry_that_lies_elsewhere() -> None:
+    assert training_environment(Path("/state"), "s3://desk/models")["MODEL_REGISTRY"] == "s3://desk/models"
+    assert "MODEL_REGISTRY" not in training_environment(Path("/state"))
+
+
 def test_hostile_words_stay_words() -> None:
     command = training_command("run-1; reboot", TrainingRequest(), 0)
     assert "run-1; reboot" in shlex.split(command)

@@ -7,7 +7,7 @@ import pytest
 
 from deployments.common.errors import TooLittleHistory, UnknownSymbol
 from deployments.forecasting.models import TrainingRequest
-from deployments.forecasting.training_data import all_candles, enabled_symbols, training_tables
+from deployments.forecasting.training_data import all_candles, training_data
 from deployments.market_data.models import CANDLE_SCHEMA, Interval, ManagedSymbol, SymbolFilter, SymbolPage
 from tests.fakes.market_data import FakeMarketData
 from tests.fakes.panels import START, wavy_tables
@@ -55,28 +55,29 @@ async def test_a_lookback_reads_no_more_pages_than_it_needs() -> None:
 async def test_only_enabled_symbols_are_trained_on_over_all_pages() -> None:
     source = SomeDisabled(wavy_tables(30, ("AAAUSD", "BBBUSD", "CCCUSD")), NOW)
 
-    assert await enabled_symbols(source) == ("AAAUSD", "CCCUSD")
+    assert list((await training_data(source, TrainingRequest())).tables) == ["AAAUSD", "CCCUSD"]
 
 
 async def test_symbols_asked_for_by_name_are_read_and_no_others() -> None:
-    tables = await training_tables(market(), TrainingRequest(symbols=("BBBUSD",)))
+    data = await training_data(market(), TrainingRequest(symbols=("BBBUSD",)))
 
-    assert list(tables) == ["BBBUSD"]
+    assert list(data.tables) == ["BBBUSD"]
+    assert data.calendars == {"BBBUSD": "24/7"}
 
 
 async def test_a_symbol_without_candles_gets_an_empty_table() -> None:
     source = FakeMarketData({"AAAUSD": CANDLE_SCHEMA.empty_table()}, NOW)
 
-    tables = await training_tables(source, TrainingRequest())
+    data = await training_data(source, TrainingRequest())
 
-    assert tables["AAAUSD"].num_rows == 0
+    assert data.tables["AAAUSD"].num_rows == 0
 
 
 async def test_an_unknown_symbol_is_named() -> None:
     with pytest.raises(UnknownSymbol, match="NOPE"):
-        await training_tables(market(), TrainingRequest(symbols=("NOPE",)))
+        await training_data(market(), TrainingRequest(symbols=("NOPE",)))
 
 
 async def test_nothing_enabled_is_too_little_history() -> None:
     with pytest.raises(TooLittleHistory):
-        await training_tables(FakeMarketData({}, NOW), TrainingRequest())
+        await training_data(FakeMarketData({}, NOW), TrainingRequest())

@@ -1,6 +1,5 @@
 """A training run in this process: candles in, a promoted version and a finished record out."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +11,18 @@ import pytest
 from deployments.common.errors import BadUpstream, DatabaseUnavailable, PromotionRefused, TooLittleHistory
 from deployments.forecasting import promotion
 from deployments.forecasting.ledger import TrainingLedger
+from deployments.forecasting.lesson import Material
 from deployments.forecasting.models import Decision, ModelStatus, TrainingRequest, TrainingState
 from deployments.forecasting.network import NetworkConfig
 from deployments.forecasting.predictor import Predictor
 from deployments.forecasting.registry import Registry
-from deployments.forecasting.training import Hooks, Material, Trained, TrainingConfig, train
+from deployments.forecasting.training import Hooks, TrainingConfig, train
+from deployments.forecasting.training_data import TrainingData
 from deployments.forecasting.training_run import Progress, TrainingJob
+from deployments.forecasting.training_state import Trained
+from deployments.forecasting.windows import windows_at
 from deployments.market_data.models import CANDLE_SCHEMA, Interval
-from tests.fakes.panels import wavy_closes, wavy_tables
+from tests.fakes.panels import wavy_panel, wavy_tables
 
 REQUEST = TrainingRequest(horizon=6, input_size=48, max_steps=2)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -50,12 +53,12 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path / "models")
 
 
-def candles() -> Mapping[str, pa.Table]:
-    return wavy_tables(1_500)
+def candles() -> TrainingData:
+    return TrainingData(wavy_tables(1_500))
 
 
 def test_a_run_ends_with_a_promoted_version_that_loads_and_forecasts(stage: Stage) -> None:
-    run = stage.job().run(lambda: dict(candles()), stage.train, stage.promote)
+    run = stage.job().run(candles, stage.train, stage.promote)
 
     assert run.state is TrainingState.SUCCEEDED
     assert run == stage.ledger.run("run-1")
@@ -66,14 +69,25 @@ def test_a_run_ends_with_a_promoted_version_that_loads_and_forecasts(stage: Stag
     tensors, card = stage.registry.load(run.version)
     assert card.symbols == ("AAAUSD", "BBBUSD")
     assert card.metrics["test"]["n"] > 100
-    answer = Predictor(tensors, card.config).quantiles(np.log(wavy_closes(600))[None])
+    past = windows_at(wavy_panel(600), np.array([500]), 512, 6).past
+    answer = Predictor(tensors, card.config).quantiles(past)
     assert answer.shape == (1, 6, 9)
 
 
-def test_the_second_run_meets_the_first_ones_model(stage: Stage) -> None:
-    stage.job().run(lambda: dict(candles()), stage.train, stage.promote)
+def test_a_run_on_few_quantiles_still_answers_all_nine(stage: Stage) -> None:
+    request = replace(REQUEST, quantiles=(0.9, 0.1, 0.5))
+    run = stage.job(request=request).run(candles, stage.train, None)
 
-    second = stage.job("run-2", replace(REQUEST, seed=2)).run(lambda: dict(candles()), stage.train, None)
+    assert run.version is not None
+    tensors, card = stage.registry.load(run.version)
+    assert card.config["network"]["quantiles"] == [0.1, 0.5, 0.9]
+    assert Predictor(tensors, card.config).horizon == 6
+
+
+def test_the_second_run_meets_the_first_ones_model(stage: Stage) -> None:
+    stage.job().run(candles, stage.train, stage.promote)
+
+    second = stage.job("run-2", replace(REQUEST, seed=2)).run(candles, stage.train, None)
 
     assert second.version is not None
     card = stage.registry.card(second.version)
@@ -83,7 +97,7 @@ def test_the_second_run_meets_the_first_ones_model(stage: Stage) -> None:
 
 
 def test_a_run_that_is_not_to_promote_leaves_a_candidate(stage: Stage) -> None:
-    run = stage.job().run(lambda: dict(candles()), stage.train, None)
+    run = stage.job().run(candles, stage.train, None)
 
     assert run.version is not None
     assert stage.registry.champion(Interval.H1, 6) is None
@@ -94,14 +108,14 @@ def test_a_forecaster_that_does_not_promote_leaves_its_reason(stage: Stage) -> N
     def refuse(version: str) -> Decision:
         raise PromotionRefused(f"{version} is not wanted")
 
-    run = stage.job().run(lambda: dict(candles()), stage.train, refuse)
+    run = stage.job().run(candles, stage.train, refuse)
 
     assert run.state is TrainingState.SUCCEEDED
     assert "not promoted" in run.error
 
 
 def test_progress_reaches_the_record_and_the_log(stage: Stage) -> None:
-    stage.job().run(lambda: dict(candles()), stage.train, None)
+    stage.job().run(candles, stage.train, None)
 
     run = stage.ledger.run("run-1")
     assert (run.step, run.max_steps) == (2, 2)
@@ -123,7 +137,7 @@ def test_data_that_cannot_be_trained_on_fail_the_run_with_the_reason(
     stage: Stage, tables: dict[str, pa.Table], error: type[Exception]
 ) -> None:
     with pytest.raises(error) as caught:
-        stage.job().run(lambda: tables, stage.train, stage.promote)
+        stage.job().run(lambda: TrainingData(tables), stage.train, stage.promote)
 
     run = stage.ledger.run("run-1")
     assert run.state is TrainingState.FAILED
@@ -131,7 +145,7 @@ def test_data_that_cannot_be_trained_on_fail_the_run_with_the_reason(
 
 
 def test_a_database_that_is_away_fails_the_run(stage: Stage) -> None:
-    def away() -> dict[str, pa.Table]:
+    def away() -> TrainingData:
         raise DatabaseUnavailable("the database does not answer")
 
     with pytest.raises(DatabaseUnavailable):

@@ -1,15 +1,17 @@
 """Training runs: one per request, and what became of the job is told even when it cannot say so itself."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from deployments.common.errors import InvalidRequest, UnknownTraining
+from deployments.common.errors import InvalidRequest, Unavailable, UnknownTraining
 from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
-from deployments.forecasting.trainings import LOST_AFTER, Trainings, check_training, reconcile
+from deployments.forecasting.trainings import LOST_AFTER, Trainings, check_training, next_run_id, reconcile
 from tests.fakes.forecasting import FakeJobs
 
 NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
@@ -64,6 +66,43 @@ async def test_same_request_after_the_end_starts_anew(jobs: FakeJobs, ledger: Tr
     assert second.id != first.id
 
 
+async def test_same_request_at_the_same_instant_on_many_replicas_is_one_job(
+    ledger: TrainingLedger, jobs: FakeJobs
+) -> None:
+    replicas = [Trainings(ledger, jobs, clock, pause_s=0) for _ in range(4)]
+    runs = await asyncio.gather(*(replica.start(REQUEST) for replica in replicas for _ in range(3)))
+    await asyncio.gather(*(replica.submitted() for replica in replicas))
+    assert len({run.id for run in runs}) == 1
+    assert jobs.known == {runs[0].id: "PENDING"}
+    assert [run.state for run in ledger.runs()] == [TrainingState.PENDING]
+
+
+def test_same_request_at_the_same_instant_in_many_processes_is_one_record(tmp_path: Path) -> None:
+    def enter(number: int) -> TrainingRun:
+        return TrainingLedger(tmp_path, lambda: NOW + timedelta(seconds=number)).start("train-1", REQUEST, 5)
+
+    with ThreadPoolExecutor(8) as pool:
+        entered = set(pool.map(lambda number: enter(number).created_at, range(32)))
+    assert len(entered) == 1
+
+
+async def test_run_whose_submitter_died_is_submitted_by_the_next_who_asks(
+    ledger: TrainingLedger, jobs: FakeJobs
+) -> None:
+    orphan = ledger.start(next_run_id(REQUEST, ()), REQUEST, 5)
+    trainings = Trainings(ledger, jobs, clock, pause_s=0)
+    assert await trainings.start(REQUEST) == orphan
+    await trainings.submitted()
+    assert jobs.known == {orphan.id: "PENDING"}
+
+
+def test_each_run_of_a_request_has_its_own_number() -> None:
+    first = next_run_id(REQUEST, ())
+    assert first.endswith("-1")
+    assert next_run_id(REQUEST, (first, "train-other-9")) == first[:-1] + "2"
+    assert next_run_id(replace(REQUEST, seed=2), (first,)).endswith("-1")
+
+
 async def test_job_that_cannot_be_submitted_fails_with_the_reason(trainings: Trainings, jobs: FakeJobs) -> None:
     jobs.away = True
     run = await trainings.start(REQUEST)
@@ -99,6 +138,41 @@ async def test_run_stopped_before_its_job_was_taken_is_never_submitted(ledger: T
     ledger.update(run.id, state=TrainingState.STOPPED)
     await trainings.submitted()
     assert jobs.requests == {}
+
+
+async def test_run_stopped_while_it_is_being_submitted_does_not_run(ledger: TrainingLedger) -> None:
+    class Slow(FakeJobs):
+        async def submit(self, run_id: str, request: TrainingRequest) -> None:
+            ledger.update(run_id, state=TrainingState.STOPPED)
+            await super().submit(run_id, request)
+
+    jobs = Slow()
+    trainings = Trainings(ledger, jobs, clock, pause_s=0)
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    assert await jobs.states() == {run.id: "STOPPED"}
+
+
+async def test_stopped_job_is_over_within_ten_seconds(ledger: TrainingLedger) -> None:
+    now = [NOW]
+    # Ray sends SIGTERM at once and SIGKILL three seconds later.
+    jobs = FakeJobs(lambda: now[0], stop_takes=timedelta(seconds=3))
+    trainings = Trainings(ledger, jobs, lambda: now[0], pause_s=0)
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.known[run.id] = "RUNNING"
+    assert (await trainings.stop(run.id)).state is TrainingState.PENDING
+    while (await trainings.run(run.id)).state is not TrainingState.STOPPED:
+        now[0] += timedelta(seconds=1)
+        assert now[0] - NOW < timedelta(seconds=10)
+
+
+async def test_stopping_while_the_jobs_api_is_away_says_so(trainings: Trainings, jobs: FakeJobs) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.away = True
+    with pytest.raises(Unavailable):
+        await trainings.stop(run.id)
 
 
 async def test_records_are_told_while_the_jobs_api_is_away(trainings: Trainings, jobs: FakeJobs) -> None:
@@ -170,7 +244,9 @@ def test_run_without_a_job_is_given_up_after_a_long_silence() -> None:
 
 
 def test_every_wrong_field_of_a_request_is_named() -> None:
-    wrong = TrainingRequest(symbols=("A; rm -rf",), horizon=0, input_size=1, max_steps=0, lookback_days=0)
+    wrong = TrainingRequest(
+        symbols=("A; rm -rf",), horizon=0, input_size=1, max_steps=0, lookback_days=0, quantiles=(0.0,)
+    )
     with pytest.raises(InvalidRequest) as caught:
         check_training(wrong)
     assert {name for name, _ in caught.value.fields} == {
@@ -179,4 +255,5 @@ def test_every_wrong_field_of_a_request_is_named() -> None:
         "input_size",
         "max_steps",
         "lookback_days",
+        "quantiles",
     }

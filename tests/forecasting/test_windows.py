@@ -1,8 +1,8 @@
-"""Windows: cut by hand and by gather, drawn by seed, spread evenly."""
+"""Windows: cut by hand and by gather, masked before a symbol's first bar, spread evenly."""
 
 import numpy as np
 
-from deployments.forecasting.windows import drawn, spread, windows_at
+from deployments.forecasting.windows import spread, windows_at
 from tests.fakes.panels import wavy_panel
 
 
@@ -13,17 +13,32 @@ def test_a_window_holds_the_bars_up_to_its_origin_and_those_after_it() -> None:
 
     assert len(windows) == 2
     np.testing.assert_array_equal(windows.history[0], panel.log_closes[6:10])
+    np.testing.assert_array_equal(windows.past.variances[0], panel.variances[6:10])
+    np.testing.assert_array_equal(windows.past.hours[0], panel.hours[6:10])
+    np.testing.assert_array_equal(windows.past.coming[0], panel.hours[10:12])
     np.testing.assert_array_equal(windows.future[1], panel.log_closes[51:53])
+    np.testing.assert_array_equal(windows.future_variances[1], panel.variances[51:53])
     np.testing.assert_allclose(windows.moves[0], panel.log_closes[10:12] - panel.log_closes[9])
 
 
-def test_the_same_seed_draws_the_same_origins() -> None:
-    origins = np.arange(100, 200)
+def test_bars_before_a_symbols_first_are_masked_not_another_symbols() -> None:
+    panel = wavy_panel(40)
 
-    first, second = (drawn(origins, 50, np.random.default_rng(4)) for _ in range(2))
+    past = windows_at(panel, np.array([42]), 6, 2).past
 
-    np.testing.assert_array_equal(first, second)
-    assert set(first) <= set(origins)
+    assert past.known[0].tolist() == [False, False, False, True, True, True]
+    np.testing.assert_array_equal(past.log_closes[0, :3], panel.log_closes[40])
+    np.testing.assert_array_equal(past.variances[0, :3], 0.0)
+
+
+def test_a_slice_of_a_past_holds_the_same_rows_of_all_its_parts() -> None:
+    past = windows_at(wavy_panel(60), np.array([20, 30, 80]), 8, 3).past
+
+    part = past[1:3]
+
+    assert len(part) == 2
+    for name in ("log_closes", "variances", "known", "hours", "coming", "calendars"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(past, name)[1:3])
 
 
 def test_spread_origins_reach_from_the_first_to_the_last() -> None:

@@ -39,6 +39,7 @@ def test_rows_hold_what_the_table_holds() -> None:
         "stale": False,
         "gaps": [{"start": "2024-01-01T00:00:00Z", "end": "2024-01-01T00:00:00Z", "bars": 1}],
         "forming": False,
+        "incomplete": [],
     }
 
 

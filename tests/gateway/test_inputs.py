@@ -66,9 +66,7 @@ async def test_malformed_parameter_is_refused_by_name(path: str, field: str, adm
     assert field in {item["field"] for item in answer.json()["fields"]}
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/v1/data/..%2f..%2fetc%2fpasswd", "/api/v1/data/../../etc/passwd", "/assets/../index.html"]
-)
+@pytest.mark.parametrize("path", ["/api/v1/data/../../etc/passwd", "/assets/../index.html", "/assets/..%2findex.html"])
 async def test_path_that_climbs_leads_nowhere(path: str, admin: httpx.AsyncClient) -> None:
     assert (await admin.get(path)).status_code == 404
 

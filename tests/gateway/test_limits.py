@@ -1,16 +1,20 @@
 """Rates per key, with a clock that the test moves, and the query log's lots."""
 
+import asyncio
 from dataclasses import replace
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from deployments.common.errors import LlmUnavailable, RateLimited
 from deployments.gateway.app import create_app
-from deployments.gateway.limits import MAX_BUCKETS, RateLimiter
+from deployments.gateway.boundary import CLIENT_LEFT
+from deployments.gateway.limits import MAX_BUCKETS, RateLimiter, StreamSlots
 from deployments.gateway.query_log import LOT, QueryLog
 from deployments.gateway.settings import GatewaySettings
 from deployments.market_data.models import QueryLogEntry
+from tests.fakes.asgi import streamed
 from tests.fakes.gateway import NOW, Fakes
 
 ENTRY = QueryLogEntry(NOW, "/api/v1/models", "GET", 200, 1.0, 0, "id")
@@ -61,6 +65,44 @@ async def test_key_that_asks_too_often_is_told_when_to_come_back(
         assert (await client.get("/livez")).status_code == 200
 
 
+def test_streams_of_one_name_leave_room_for_the_others() -> None:
+    slots = StreamSlots(2)
+    ended = slots.take("a")
+    slots.take("a")
+    with pytest.raises(RateLimited):
+        slots.take("a")
+    slots.take("b")
+    ended()
+    slots.take("a")
+
+
+async def test_key_that_listens_to_too_many_streams_is_told_to_come_back(
+    fakes: Fakes, settings: GatewaySettings, keys: dict[str, str]
+) -> None:
+    app = create_app(fakes.services, replace(settings, streams_per_key=2))
+    headers = {"X-API-Key": keys["read"]}
+    async with streamed(app, "GET", "/api/v1/events", headers):
+        async with streamed(app, "GET", "/api/v1/training/run-1/logs", headers) as second:
+            for method, path in (("GET", "/api/v1/events"), ("GET", "/api/v1/training/run-1/logs")):
+                async with streamed(app, method, path, headers) as third:
+                    assert (third.status, third.headers["retry-after"]) == (429, "5")
+            async with streamed(app, "GET", "/api/v1/events", {"X-API-Key": keys["admin"]}) as other:
+                assert (second.status, other.status) == (200, 200)
+        async with streamed(app, "GET", "/api/v1/events", headers) as again:
+            assert again.status == 200
+
+
+async def test_analysis_that_fails_gives_its_place_back(
+    fakes: Fakes, settings: GatewaySettings, keys: dict[str, str]
+) -> None:
+    app = create_app(fakes.services, replace(settings, streams_per_key=1))
+    fakes.analyst.error = LlmUnavailable("away", 1.0)
+    headers = {"X-API-Key": keys["read"], "Accept": "text/event-stream", "Content-Type": "application/json"}
+    for _ in range(3):
+        async with streamed(app, "POST", "/api/v1/analyze", headers, b'{"symbol": "BTCUSD"}') as answer:
+            assert answer.status == 503
+
+
 async def test_entries_are_sent_in_lots() -> None:
     lots: list[int] = []
 
@@ -100,3 +142,15 @@ async def test_stranger_writes_nothing_into_the_log(app: FastAPI, fakes: Fakes, 
     await anyone.get("/api/v1/data/BTCUSD")
     await app.state.parts.queries.flush()
     assert fakes.market_data.entries == []
+
+
+async def test_request_whose_client_leaves_is_logged_too(app: FastAPI, fakes: Fakes, reader: httpx.AsyncClient) -> None:
+    fakes.market_data.goes_on.clear()
+    left = asyncio.create_task(reader.get("/api/v1/data/BTCUSD/latest"))
+    async with asyncio.timeout(10):
+        await fakes.market_data.asked.wait()
+    left.cancel()
+    await asyncio.wait({left})
+    await app.state.parts.queries.flush()
+    (entry,) = fakes.market_data.entries
+    assert (entry.endpoint, entry.status) == ("/api/v1/data/{symbol}/latest", CLIENT_LEFT)

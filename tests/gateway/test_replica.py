@@ -12,8 +12,11 @@ import httpx
 import pytest
 
 from deployments.common.errors import InvalidRequest, UnknownSymbol, meaning_of
+from deployments.common.telemetry import current_request_id, follow_calls
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
+from deployments.market_data.client import MarketDataClient
+from deployments.market_data.models import Interval
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -29,6 +32,7 @@ class Running(NamedTuple):
 
 def build(home: pathlib.Path) -> Any:
     from ray import serve
+    from ray.serve.context import _get_serve_request_context
 
     from deployments.gateway.deployment import Gateway
     from tests.fakes.gateway import FakeAnalyst, FakeForecaster, FakeKnowledge, FakeMarket
@@ -41,10 +45,38 @@ def build(home: pathlib.Path) -> Any:
             async for event in FakeAnalyst.analyze_stream(self, request):
                 yield event
 
-    market_data = serve.deployment(name="MarketData", ray_actor_options=none)(FakeMarket).bind()
-    forecaster = serve.deployment(name="Forecaster", ray_actor_options=none)(FakeForecaster).bind()
-    knowledge = serve.deployment(name="Knowledge", ray_actor_options=none)(FakeKnowledge).bind()
+    @serve.deployment(name="MarketData", ray_actor_options=none)
+    class StubMarket(FakeMarket):
+        """Tell for which request it is asked, as the reason why there is no such symbol."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            follow_calls(_get_serve_request_context)
+
+        async def quality(self, symbol: str, *_: Any) -> Any:
+            raise UnknownSymbol(f"asked for {current_request_id()}")
+
+        async def candles(self, query: Any) -> Any:
+            return await (self.quality(query.symbol) if query.symbol == "WHO" else super().candles(query))
+
+        async def changed_candles(self, query: Any, generation: str) -> Any:
+            return await (self.candles(query) if query.symbol == "WHO" else super().changed_candles(query, generation))
+
+    @serve.deployment(name="Forecaster", ray_actor_options=none)
+    class StubForecaster(FakeForecaster):
+        """Ask market data in turn."""
+
+        def __init__(self, market_data: Any) -> None:
+            super().__init__()
+            self._market_data = MarketDataClient(market_data)
+
+        async def model(self, version: str) -> Any:
+            return await (self._market_data.quality("WHO", Interval.H1) if version == "who" else super().model(version))
+
     # mypy sees the classes as they were before Serve's decorators
+    market_data = StubMarket.bind()  # type: ignore[attr-defined]
+    forecaster = StubForecaster.bind(market_data)  # type: ignore[attr-defined]
+    knowledge = serve.deployment(name="Knowledge", ray_actor_options=none)(FakeKnowledge).bind()
     gateway: Any = Gateway
     analyst: Any = StubAnalyst
     return gateway.options(ray_actor_options=none).bind(
@@ -136,6 +168,29 @@ def test_request_id_stands_once_in_the_answer(shown: str | None, client: httpx.C
     answer = client.get("/api/v1/models/none", headers={"X-Request-ID": shown} if shown else {})
     assert answer.headers.get_list("x-request-id") == [answer.json()["instance"]]
     assert shown is None or answer.json()["instance"] == shown
+
+
+@pytest.mark.parametrize("path", ["/data/WHO", "/data/BTCUSD/quality", "/models/who"])
+@pytest.mark.parametrize("shown", ["mine-1", "not fit", None])
+def test_request_id_reaches_market_data_whichever_way_it_is_asked(
+    shown: str | None, path: str, client: httpx.Client
+) -> None:
+    answer = client.get(f"/api/v1{path}", headers={"X-Request-ID": shown} if shown else {})
+    assert answer.json()["detail"] == f"asked for {answer.json()['instance']}"
+    assert (answer.json()["instance"] == shown) is (shown == "mine-1")
+
+
+def test_call_by_handle_belongs_to_no_request(running: Running) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011  (Ray derives a class of its own from ours)
+        running.handle.candles.remote("WHO").result(timeout_s=DEADLINE_S)
+    assert str(meaning_of(raised.value, "Gateway")) == "asked for "
+
+
+def test_hot_candles_equal_the_first_ones(client: httpx.Client) -> None:
+    first, *others = [client.get("/api/v1/data/ETHUSD?limit=300") for _ in range(5)]
+    assert {answer.content for answer in others} == {first.content}
+    assert [answer.headers["etag"] for answer in others] == [first.headers["etag"]] * 4
+    assert client.get("/api/v1/system/stats").json()["cache"]["candle_hits"] >= 4
 
 
 @pytest.mark.parametrize("chunked", [False, True])

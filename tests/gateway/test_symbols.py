@@ -1,9 +1,17 @@
 """Managed symbols: what is told of one, and updates that do not overwrite each other."""
 
+import json
+from decimal import Decimal
+
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deployments.common.errors import NoCandles, Unavailable
+from deployments.gateway.bodies import SymbolBody
+from deployments.gateway.encoding import to_json
+from deployments.market_data.models import SymbolDraft
 from tests.fakes.gateway import Fakes
 
 PATH = "/api/v1/managed-symbols/BTCUSD"
@@ -29,6 +37,30 @@ async def test_created_symbol_is_where_location_says(admin: httpx.AsyncClient) -
     created = await admin.post("/api/v1/managed-symbols", json={**BODY, "symbol": "SOLUSD"})
     assert created.status_code == 201
     assert (await admin.get(created.headers["location"])).json()["price_increment"] == "0.05"
+
+
+steps = st.decimals(Decimal("1e-12"), Decimal(999_999_999_999), allow_nan=False, places=12)
+
+
+def body_with(lot_size: str) -> SymbolBody:
+    return SymbolBody.model_validate_json(f'{{"symbol": "BTCUSD", "lot_size": {lot_size}}}')
+
+
+@pytest.mark.parametrize("digits", ["14277.801225197551", "0.12345678901234567"])
+async def test_number_that_loses_digits_is_refused_with_its_field(admin: httpx.AsyncClient, digits: str) -> None:
+    content = f'{{"symbol": "SOLUSD", "lot_size": {digits}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = await admin.post("/api/v1/managed-symbols", content=content, headers=headers)
+    assert answer.status_code == 422
+    assert "lot_size" in answer.text
+
+
+@given(steps)
+def test_sizes_and_increments_pass_json_to_the_last_digit(size: Decimal) -> None:
+    assert body_with(f'"{size}"').draft().lot_size == size
+    if len(size.normalize().as_tuple().digits) <= 15:
+        assert body_with(f"{size:f}").draft().lot_size == size
+    assert Decimal(json.loads(to_json(SymbolDraft("BTCUSD", lot_size=size)))["lot_size"]) == size
 
 
 async def test_symbol_is_not_created_twice(admin: httpx.AsyncClient) -> None:
@@ -66,6 +98,21 @@ async def test_foreign_tag_fails_the_update(tag: str, admin: httpx.AsyncClient) 
 
 async def test_any_tag_passes_a_star(admin: httpx.AsyncClient) -> None:
     assert (await admin.put(PATH, json=BODY, headers={"If-Match": "*"})).status_code == 200
+
+
+async def test_symbol_that_changed_meanwhile_is_not_deleted(admin: httpx.AsyncClient) -> None:
+    tag = (await admin.get(PATH)).headers["etag"]
+    changed = await admin.put(PATH, json=BODY)
+    assert (await admin.delete(PATH, headers={"If-Match": tag})).status_code == 412
+    assert (await admin.delete(PATH, headers={"If-Match": changed.headers["etag"]})).status_code == 204
+
+
+async def test_list_of_symbols_has_a_tag_that_changes_with_it(admin: httpx.AsyncClient) -> None:
+    tag = (await admin.get("/api/v1/managed-symbols")).headers["etag"]
+    again = await admin.get("/api/v1/managed-symbols", headers={"If-None-Match": tag})
+    await admin.put(PATH, json=BODY)
+    changed = await admin.get("/api/v1/managed-symbols", headers={"If-None-Match": tag})
+    assert (again.status_code, changed.status_code) == (304, 200)
 
 
 async def test_deleted_symbol_is_gone(admin: httpx.AsyncClient) -> None:

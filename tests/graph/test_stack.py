@@ -69,7 +69,8 @@ def test_the_ray_dashboard_shows_the_deployments_and_the_sync_actor(stack: Runni
     assert {name: each["status"] for name, each in application["deployments"].items()} == dict.fromkeys(
         DEPLOYMENTS, "HEALTHY"
     )
-    assert "KnowledgeSync" in {each["class_name"] for each in actors if each["state"] == "ALIVE"}
+    alive = {each["class_name"] for each in actors if each["state"] == "ALIVE"}
+    assert {"KnowledgeSync", "ForecastKeeper"} <= alive
 
 
 def test_the_ray_dashboard_refuses_who_has_no_token(stack: RunningStack) -> None:

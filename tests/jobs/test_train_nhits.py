@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import psutil
 import pytest
 
+from deployments.common.errors import UnknownTraining
 from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import TrainingRequest, TrainingState
 from deployments.forecasting.promotion import promote
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.ray
 
 
 def test_the_forecasters_command_line_says_what_was_asked_for() -> None:
-    request = TrainingRequest(("BTCUSDT", "ETHUSDT"), Interval.H4, 12, 96, 50, 30, 9)
+    request = TrainingRequest(("BTCUSDT", "ETHUSDT"), Interval.H4, 12, 96, 50, 30, 9, (0.1, 0.5, 0.95))
 
     words = shlex.split(training_command("run-1", request, 0.25))
     options = parser().parse_args(words[3:])
@@ -131,7 +134,7 @@ def test_a_run_on_a_cluster_promotes_a_model_and_ends_its_record(
     run = TrainingLedger(tmp_path / "models").run("run-1")
     assert (run.state, run.step, run.error) == (TrainingState.SUCCEEDED, 30, "")
     assert run.version == Registry(tmp_path / "models").champion(Interval.H1, 6)
-    assert "step 25/30" in ended.stdout
+    assert "step 30/30 train" in ended.stdout
     assert not (tmp_path / "train" / "run-1").exists()
 
 
@@ -150,6 +153,98 @@ def test_a_run_asked_to_end_says_that_it_was_stopped(cluster: dict[str, str], tm
 
     assert status == 128 + signal.SIGTERM
     assert ledger.run("run-1").state is TrainingState.STOPPED
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_whose_worker_is_killed_goes_on_from_its_checkpoint_and_ends(
+    cluster: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    ledger = TrainingLedger(tmp_path / "models")
+    with _started(cluster, tmp_path, "--max-steps", "600", "--horizon", "6", "--input-size", "48") as job:
+        # Late enough for the first checkpoints to be known to the controller, which looks every other second.
+        _wait_for(lambda: _step(ledger) >= 150)
+        [worker] = _train_workers()
+        worker.kill()
+        assert job.wait(timeout=240) == 0
+
+    run = ledger.run("run-1")
+    assert (run.state, run.error) == (TrainingState.SUCCEEDED, "")
+    assert "resuming after step" in (tmp_path / "job.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_stopped_run_is_taken_up_again_where_it_was(cluster: dict[str, str], tmp_path: pathlib.Path) -> None:
+    ledger = TrainingLedger(tmp_path / "models")
+    with _started(cluster, tmp_path, "--max-steps", "600", "--horizon", "6", "--input-size", "48") as job:
+        _wait_for(lambda: _step(ledger) >= 50)
+        asked = time.monotonic()
+        job.terminate()
+        _wait_for(lambda: ledger.run("run-1").state is TrainingState.STOPPED)
+        assert time.monotonic() - asked < 10
+        job.wait(timeout=30)
+    stopped_at = _step(ledger)
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobs.train_nhits", "--resume", "run-1"],
+        env=cluster,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    resumed_at = int(ended.stdout.split("resuming after step ")[1].split()[0])
+    assert 25 <= resumed_at <= stopped_at + 25
+    run = ledger.run("run-1")
+    assert (run.state, run.request.max_steps) == (TrainingState.SUCCEEDED, 600)
+    assert not (tmp_path / "train" / "run-1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(cluster: dict[str, str], tmp_path: pathlib.Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobs.train_nhits", "--dry-run", "--horizon", "6", "--input-size", "48"],
+        env=cluster,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    for words in ("2 symbols, 3,000 bars", "validation", "reads 48 bars, forecasts 6", "s of training at most"):
+        assert words in ended.stdout
+    assert not (tmp_path / "models").exists()
+
+
+@contextmanager
+def _started(environment: dict[str, str], folder: pathlib.Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a training run called `run-1` whose output goes to `job.log`; it does not outlive the test."""
+    command = [sys.executable, "-m", "jobs.train_nhits", "--run-id", "run-1", *options]
+    with (folder / "job.log").open("wb") as log:
+        job = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            yield job
+        finally:
+            job.kill()
+            job.wait()
+
+
+def _step(ledger: TrainingLedger) -> int:
+    try:
+        return ledger.run("run-1").step
+    except UnknownTraining:
+        return 0
+
+
+def _train_workers() -> list[psutil.Process]:
+    """Return the Ray Train workers of this test's own cluster."""
+    own = psutil.Process().children(recursive=True)
+    return [process for process in own if "RayTrainWorker" in " ".join(process.cmdline())]
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

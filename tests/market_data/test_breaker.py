@@ -1,5 +1,7 @@
 """The circuit breaker, by a clock of our own."""
 
+import asyncio
+
 import pytest
 
 from deployments.common.errors import BadUpstream, Unavailable, UnknownSymbol
@@ -70,3 +72,25 @@ def test_after_the_pause_one_failure_opens_it_again(breaker: Breaker, seconds: S
     seconds.now += 10
     fail(breaker, Unavailable())
     assert breaker.is_open
+
+
+def give_up(breaker: Breaker, seconds: Seconds, after_s: float) -> None:
+    def call() -> None:
+        with breaker.guard():
+            seconds.now += after_s
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        call()
+
+
+def test_calls_given_up_on_as_too_slow_open_it(breaker: Breaker, seconds: Seconds) -> None:
+    for _ in range(3):
+        give_up(breaker, seconds, after_s=2.0)
+    assert breaker.is_open
+
+
+def test_calls_cut_short_at_once_do_not_count(breaker: Breaker, seconds: Seconds) -> None:
+    for _ in range(5):
+        give_up(breaker, seconds, after_s=0.1)
+    assert not breaker.is_open

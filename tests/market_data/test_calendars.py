@@ -62,9 +62,10 @@ def test_shortened_day_does_not_owe_its_last_half_hour() -> None:
     assert names(found) == ["2025-11-28T14:30", "2025-11-28T15:30", "2025-11-28T16:30"]
 
 
-def test_unknown_calendar_is_refused_with_its_field() -> None:
+@pytest.mark.parametrize("name", ["moon", "XBEL"], ids=["unknown", "listed by the library, but never computed"])
+def test_unknown_calendar_is_refused_with_its_field(name: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        calendar_named("moon")
+        calendar_named(name)
     assert caught.value.fields[0][0] == "calendar"
 
 

@@ -50,13 +50,13 @@ def test_columns_come_in_any_case_and_order_beside_others(tmp_path: Path) -> Non
     ]
 
 
-def test_rows_are_sorted_and_the_last_of_duplicates_is_kept(tmp_path: Path) -> None:
+def test_rows_are_sorted_and_of_one_bar_the_last_in_the_file_stays_the_last(tmp_path: Path) -> None:
     later = ROW.replace("T00", "T01")
     other = ROW.replace("BTCUSD", "ADAUSD")
     corrected = ROW.replace("1.5", "1.75")
     table = read_file(written(tmp_path / "a.csv", HEADER + later + ROW + other + corrected))
-    assert table["symbol"].to_pylist() == ["ADAUSD", "BTCUSD", "BTCUSD"]
-    assert table["close"].to_pylist() == [1.5, 1.75, 1.5]
+    assert table["symbol"].to_pylist() == ["ADAUSD", "BTCUSD", "BTCUSD", "BTCUSD"]
+    assert table["close"].to_pylist() == [1.5, 1.5, 1.75, 1.5]
 
 
 def test_an_empty_number_becomes_nan_for_the_quarantine(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """What every catalogue promises; run on the fake and on PostgreSQL."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deployments.common.errors import PreconditionFailed, SymbolExists, UnknownSymbol
 from deployments.market_data.models import (
     Category,
     Interval,
     QuarantinedRow,
-    QueryLogEntry,
     SymbolDraft,
     SymbolFilter,
     SymbolStatus,
@@ -31,6 +33,39 @@ async def test_symbol_comes_back_as_it_was_added(catalogue: Catalogue) -> None:
     assert (added.symbol, added.aliases, added.price_increment) == ("BTCUSD", ("xbt/usd",), Decimal("0.00001"))
     assert (added.created_at, added.updated_at) == (NOW, NOW)
     assert await catalogue.symbols() == (added,)
+
+
+async def test_sizes_and_increments_come_back_to_the_last_digit(catalogue: Catalogue) -> None:
+    wanted: list[Decimal] = []  # gathered first: hypothesis runs no coroutine
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.decimals(Decimal("1e-12"), Decimal("1e12"), allow_nan=False, places=12))
+    def gather(size: Decimal) -> None:
+        wanted.append(size)
+
+    gather()
+    await catalogue.add(draft(), NOW)
+    for size in wanted:
+        told = replace(draft(), lot_size=size, price_increment=size, size_increment=size)
+        kept = await catalogue.replace(told, LATER, None)
+        assert (kept.lot_size, kept.price_increment, kept.size_increment) == (size, size, size)
+        assert str(kept.lot_size) == str(size.quantize(size))
+
+
+async def test_what_changed_meanwhile_is_not_removed(catalogue: Catalogue) -> None:
+    await catalogue.add(draft(), NOW)
+    changed = await catalogue.replace(draft(), LATER, None)
+    with pytest.raises(PreconditionFailed):
+        await catalogue.remove("BTCUSD", NOW)
+    await catalogue.remove("BTCUSD", changed.updated_at)
+    assert await catalogue.symbols() == ()
+
+
+async def test_refusal_names_who_has_the_name(catalogue: Catalogue) -> None:
+    await catalogue.add(draft("BTCUSD", "xbt/usd"), NOW)
+    await catalogue.add(draft("ETHUSD"), NOW)
+    with pytest.raises(SymbolExists, match="XBTUSD already names BTCUSD"):
+        await catalogue.replace(draft("ETHUSD", "XBT-USD"), LATER, None)
 
 
 @pytest.mark.parametrize("again", [draft("BTCUSD"), draft("XBTUSD"), draft("BITCOIN", "btc-usd")])
@@ -112,16 +147,6 @@ async def test_quarantined_rows_come_back_newest_first_and_once(catalogue: Catal
         await catalogue.quarantine("BTCUSD", Interval.H1, rows)
     assert await catalogue.quarantined("BTCUSD", Interval.H1) == tuple(reversed(rows))
     assert await catalogue.quarantined("BTCUSD", Interval.D1) == ()
-
-
-async def test_query_log_is_newest_first_and_filtered(catalogue: Catalogue) -> None:
-    entries = [
-        QueryLogEntry(NOW + timedelta(seconds=n), endpoint, "GET", 200, float(n), n, f"id{n}", (("SELECT", 0.5, 1),))
-        for n, endpoint in enumerate(("/a", "/b", "/a"))
-    ]
-    await catalogue.log_queries(entries)
-    assert await catalogue.queries(10, "", 0.0, None) == tuple(reversed(entries))
-    assert await catalogue.queries(1, "", 0.0, None) == (entries[2],)
-    assert await catalogue.queries(10, "/b", 0.0, None) == (entries[1],)
-    assert await catalogue.queries(10, "", 1.5, None) == (entries[2],)
-    assert await catalogue.queries(10, "", 0.0, NOW + timedelta(seconds=1)) == (entries[2], entries[1])
+    assert await catalogue.quarantined("BTCUSD", Interval.H1, NOW + timedelta(hours=1)) == tuple(rows[:1])
+    assert await catalogue.quarantine_counts("BTCUSD", Interval.H1) == {"high_low": 3}
+    assert await catalogue.quarantine_counts("BTCUSD", Interval.H1, NOW) == {}

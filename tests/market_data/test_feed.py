@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from deployments.common.errors import BadUpstream, NoCandles, Unavailable
-from deployments.market_data.feed import FIRST_FILL, LONGEST_PAUSE_S, Feed, pause_s
-from deployments.market_data.models import CANDLE_SCHEMA, IngestReport, Interval, LatestCandle, SymbolPage
+from deployments.common.errors import BadUpstream, Unavailable
+from deployments.market_data.feed import DEEP_BARS, FIRST_FILL, LONGEST_PAUSE_S, Feed, pause_s
+from deployments.market_data.models import CANDLE_SCHEMA, Coverage, IngestReport, Interval, SymbolPage
 from tests.fakes.candle_sources import ListSource
 from tests.fakes.market_data import FakeMarketData, walk_table
 
@@ -29,6 +29,7 @@ class Market(FakeMarketData):
         self.lookups = 0
         self.error: Exception | None = None
         self.disabled: set[str] = set()
+        self.fails_once = False
 
     async def managed_symbols(self, wanted: object) -> SymbolPage:
         if self.error:
@@ -37,13 +38,17 @@ class Market(FakeMarketData):
         symbols = tuple(replace(symbol, enabled=symbol.symbol not in self.disabled) for symbol in page.symbols)
         return replace(page, symbols=symbols)
 
-    async def latest(self, symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle:
+    async def coverage(self, symbol: str, interval: Interval, with_gaps: bool = False) -> Coverage:
         self.lookups += 1
-        return await super().latest(symbol, interval, as_of)
+        return await super().coverage(symbol, interval, with_gaps)
 
-    async def ingest(self, interval: Interval, rows: pa.Table) -> IngestReport:
+    async def ingest(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> IngestReport:
         self.received.append(rows.num_rows)
-        return await super().ingest(interval, rows)
+        if self.fails_once:
+            self.fails_once = False
+            await asyncio.sleep(0)
+            raise Unavailable("the database is away", 1.0)
+        return await super().ingest(interval, rows, dry_run)
 
 
 class Bench:
@@ -69,20 +74,32 @@ async def until(happened: Callable[[], bool]) -> None:
 async def test_closed_bars_after_the_last_stored_one_are_added() -> None:
     bench = Bench("ADAUSD", "BTCUSD", now=START + 60 * HOUR + timedelta(minutes=59))
     report = await bench.feed.poll_once()
-    # Bar 59 closed on the hour, bar 60 is still forming; bars 47 to 49 are the overlap.
-    assert (report.received, report.inserted, report.unchanged) == (2 * 13, 2 * 10, 2 * 3)
+    # Bar 59 closed on the hour, bar 60 is still forming; the first poll reads all of the 50 stored bars again.
+    assert (report.received, report.inserted, report.unchanged) == (2 * 60, 2 * 10, 2 * 50)
     assert bench.stored("ADAUSD").equals(HISTORY.slice(0, 60))
-    assert bench.source.asked[0][1] == START + 47 * HOUR
+    assert bench.source.asked[0][1] == START + (50 - DEEP_BARS) * HOUR
 
 
 async def test_the_next_poll_goes_on_from_there_without_asking_the_database_again() -> None:
     bench = Bench("BTCUSD")
     await bench.feed.poll_once()
-    bench.now += 2 * HOUR
+    bench.now += timedelta(minutes=59)
     report = await bench.feed.poll_once()
-    assert (report.inserted, report.unchanged) == (2, 3)
+    assert (report.inserted, report.unchanged) == (0, 3)
+    bench.now += timedelta(minutes=1)
+    assert (await bench.feed.poll_once()).inserted == 1
     assert bench.market.lookups == 1
-    assert bench.feed.status().total.inserted == 12
+    assert bench.feed.status().total.inserted == 11
+
+
+async def test_of_a_long_catch_up_that_fails_nothing_newer_than_what_failed_is_stored() -> None:
+    # The next poll goes on from the newest stored bar: what it had left out before that would be missing for ever.
+    bench = Bench("BTCUSD", now=START + 60_100 * HOUR)
+    bench.source.tables["BTCUSD"] = walk_table(START, 60_000)
+    bench.market.fails_once = True
+    with pytest.raises(Unavailable):
+        await bench.feed.poll_once()
+    assert bench.stored("BTCUSD").equals(HISTORY.slice(0, 50))
 
 
 async def test_a_correction_within_the_overlap_is_carried_over() -> None:
@@ -96,11 +113,6 @@ async def test_a_correction_within_the_overlap_is_carried_over() -> None:
 
 async def test_a_symbol_without_candles_is_filled_from_far_back() -> None:
     bench = Bench("BTCUSD", stored=0)
-
-    async def nothing(symbol: str, interval: Interval, as_of: datetime | None = None) -> LatestCandle:
-        raise NoCandles(f"{symbol} {interval} {as_of}")
-
-    bench.market.latest = nothing  # type: ignore[method-assign]
     assert (await bench.feed.poll_once()).inserted == 60
     assert min(start for _, start, _ in bench.source.asked) == bench.now - FIRST_FILL
 

@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.market_data.admission import admit
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.instants import times_of
-from deployments.market_data.models import CANDLE_SCHEMA, Interval
+from deployments.market_data.models import CANDLE_SCHEMA, Finding, Interval
 from deployments.market_data.quality import FLAT_BARS, gaps, report, screen
 from deployments.market_data.symbols import guess_draft
 from tests.fakes.market_data import candle_table, walk_table
@@ -78,28 +79,29 @@ def test_week_that_opens_an_hour_early_has_no_gap() -> None:
 
 def test_duplicates_disorder_and_unfinished_bars_are_counted() -> None:
     table = walk_table(datetime(2026, 3, 4, 8, tzinfo=UTC), 5)
-    told = pa.concat_tables([table.slice(2, 3), table.slice(0, 3)])
-    counts, found = report(told, Interval.H1, ALWAYS, NOW)
+    told = pa.concat_tables([table.slice(1, 1), table.slice(1, 4), table.slice(0, 1)])
+    counts, found, places = report(told, Interval.H1, ALWAYS, NOW)
     assert (counts["duplicate"], counts["out_of_order"], counts["unfinished"], found) == (1, 1, 1, ())
+    assert {one.check: one.time.hour for one in places} == {"duplicate": 9, "out_of_order": 8, "unfinished": 12}
 
 
 def test_a_jump_is_reported_and_served() -> None:
     closes = [100.0 + (n % 2) * 0.1 for n in range(200)] + [130.0, 130.1]
     table = candle_table(START - timedelta(days=30), closes)
-    counts, _ = report(table, Interval.H1, ALWAYS, NOW)
+    counts, _, _ = report(table, Interval.H1, ALWAYS, NOW)
     assert counts["jump"] == 1
     assert screen(table, NOW)[0].num_rows == len(closes)
 
 
 def test_long_run_of_one_close_is_flat() -> None:
     closes = [1.0, 2.0] + [3.0] * FLAT_BARS + [4.0] + [5.0] * (FLAT_BARS - 1)
-    counts, _ = report(candle_table(START, closes), Interval.H1, ALWAYS, NOW)
+    counts, _, _ = report(candle_table(START, closes), Interval.H1, ALWAYS, NOW)
     assert counts["flat_line"] == FLAT_BARS
 
 
 def test_empty_and_single_rows_have_nothing_to_report() -> None:
     for bars in (0, 1):
-        counts, found = report(walk_table(START, 1).slice(0, bars), Interval.H1, ALWAYS, NOW)
+        counts, found, _ = report(walk_table(START, 1).slice(0, bars), Interval.H1, ALWAYS, NOW)
         assert (sum(counts.values()), found) == (0, ())
 
 
@@ -127,3 +129,28 @@ def test_real_outages_are_gaps_and_nights_and_weekends_are_not(shared_data: path
         "TSLA": 1,
         "SPX": 1,
     }
+
+
+@pytest.mark.parametrize(("name", "jumps"), [("crypto_1h", 55), ("forex_1h", 5), ("stocks_1h", 0)])
+def test_real_candles_raise_no_alarm_but_outages_and_the_market_s_own_jumps(
+    shared_data: pathlib.Path, name: str, jumps: int
+) -> None:
+    table = pq.read_table(shared_data / f"{name}.parquet")
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    assert admit(table, Interval.H1, now, {}).refused == {}
+    found: list[Finding] = []
+    for symbol in pc.unique(table["symbol"]).to_pylist():
+        own = table.filter(pc.equal(table["symbol"], symbol))
+        found += report(own, Interval.H1, calendar_named(guess_draft(symbol).calendar), now)[2]
+    assert {one.check for one in found} <= {"gap", "jump"}
+    assert sum(one.check == "jump" for one in found) == jumps
+    if name == "crypto_1h":
+        days = {one.time.date() for one in found if one.check == "gap"}
+        assert days == {date(2021, 4, 20), date(2021, 4, 25), date(2021, 8, 13), date(2021, 9, 29), date(2023, 3, 24)}
+
+
+def test_two_jumps_close_together_are_both_found() -> None:
+    closes = [100.0 + (n % 2) * 0.1 for n in range(100)] + [130.0] + [130.0 + (n % 2) * 0.1 for n in range(5)] + [100.0]
+    table = candle_table(START - timedelta(days=30), closes)
+    places = report(table, Interval.H1, ALWAYS, NOW)[2]
+    assert [one.time for one in places if one.check == "jump"] == [table["time"][n].as_py() for n in (100, 106)]

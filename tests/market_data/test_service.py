@@ -48,6 +48,14 @@ async def filled(desk: Desk, table: pa.Table | None = None, symbol: str = "BTCUS
     return table
 
 
+async def with_forming_bar(desk: Desk, bars: int) -> pa.Table:
+    """Store closed bars, and a forming one as the desk's own writers do."""
+    table = walk_table(LAST_CLOSED - (bars - 1) * HOUR, bars + 1)
+    await filled(desk, table.slice(0, bars))
+    await desk.store.upsert(Interval.H1, named("BTCUSD", table.slice(bars)))
+    return table
+
+
 async def test_newest_candles_are_closed_fresh_and_from_the_database(desk: Desk) -> None:
     table = await filled(desk)
     answer = await desk.service.candles(CandleQuery("btc/usd", limit=5))
@@ -57,8 +65,7 @@ async def test_newest_candles_are_closed_fresh_and_from_the_database(desk: Desk)
 
 
 async def test_forming_bar_comes_last_and_only_when_asked_for(desk: Desk) -> None:
-    table = walk_table(LAST_CLOSED - 9 * HOUR, 11)
-    await filled(desk, table)
+    table = await with_forming_bar(desk, 10)
     closed = await desk.service.candles(CandleQuery("BTCUSD", limit=3))
     opened = await desk.service.candles(CandleQuery("BTCUSD", limit=3, include_open=True))
     assert closed.table.equals(table.slice(7, 3))
@@ -172,7 +179,7 @@ async def test_batch_of_too_many_symbols_is_refused(desk: Desk) -> None:
 
 
 async def test_latest_tells_both_candles_and_the_change_of_a_day(desk: Desk) -> None:
-    table = await filled(desk, walk_table(LAST_CLOSED - 29 * HOUR, 31))
+    table = await with_forming_bar(desk, 30)
     answer = await desk.service.latest("BTCUSD", Interval.H1)
     close = table["close"].to_pylist()
     assert answer.closed.close == close[29]
@@ -284,3 +291,5 @@ async def test_query_log_comes_back_newest_first(desk: Desk) -> None:
     assert await desk.service.query_logs(limit=2) == (entries[2], entries[1])
     with pytest.raises(InvalidRequest):
         await desk.service.query_logs(limit=0)
+    with pytest.raises(InvalidRequest, match="endpoint"):
+        await desk.service.query_logs(endpoint="\0")  # which PostgreSQL does not take as text

@@ -85,3 +85,10 @@ def test_symbols_file_that_is_no_json_is_refused(tmp_path: pathlib.Path) -> None
     path.write_text("{half")
     with pytest.raises(InvalidRequest, match=r"symbols\.json"):
         read_symbols(path)
+
+
+@pytest.mark.parametrize("number", ["1e31", "1E+500000", "1e-31", "0", "-1", "NaN", "Infinity"])
+def test_a_number_that_no_database_keeps_is_refused_with_its_field(number: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        validated(SymbolDraft("BTCUSD", lot_size=Decimal(number)))
+    assert [field for field, _ in refused.value.fields] == ["lot_size"]

@@ -12,9 +12,14 @@ import pytest
 
 from deployments.common.errors import DatabaseUnavailable, UpstreamTimeout
 from deployments.common.settings import DatabaseSettings
+from deployments.market_data.calendars import calendar_named
+from deployments.market_data.holdings import StoredSymbols
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
+from deployments.market_data.observation import Observation
+from deployments.market_data.stored_spans import spans_of
 from deployments.market_data.timescale import TimescaleStore
 from deployments.market_data.timescale_pool import Database, arguments_of, connect
+from deployments.market_data.windows import Ask
 from tests.fakes.market_data import walk_table
 
 pytestmark = pytest.mark.db
@@ -148,3 +153,82 @@ async def test_our_own_mistake_is_not_blamed_on_the_server(database: DatabaseSet
     with pytest.raises(asyncpg.exceptions.UndefinedTableError):
         await opened.fetch("SELECT * FROM nowhere")
     await opened.close()
+
+
+async def test_new_table_becomes_a_hypertable_where_the_extension_is(database: DatabaseSettings) -> None:
+    async with desk(database) as connection:
+        # No server here has the extension; what we do where it is, is to find its schema and call its function.
+        await connection.execute('''CREATE SCHEMA "Time Scale"''')
+        await connection.execute(
+            """INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+            VALUES (99999, 'timescaledb', 10, '"Time Scale"'::regnamespace, false, 'stand-in')"""
+        )
+        await connection.execute("CREATE TABLE made (name regclass, dimension name)")
+        await connection.execute(
+            """CREATE FUNCTION "Time Scale".create_hypertable(
+                relation regclass, time_column_name name, if_not_exists boolean) RETURNS void
+            LANGUAGE sql AS 'INSERT INTO public.made VALUES (relation, time_column_name)'"""
+        )
+        store = TimescaleStore(Database(arguments_of(database)))
+        await store.upsert(Interval.H1, rows_of("BTCUSD", 4))
+        await store.upsert(Interval.H1, rows_of("BTCUSD", 6))
+        made = await connection.fetch("SELECT name::text, dimension FROM made")
+        assert [tuple(row) for row in made] == [("ohlcv_1h", "time")]
+        assert (await store.window("BTCUSD", Interval.H1, None, END, 10)).num_rows == 6
+        await store.close()
+        await connection.execute("DELETE FROM pg_extension WHERE oid = 99999")
+
+
+async def test_bars_of_a_big_table_are_estimated_and_those_of_a_small_one_counted(database: DatabaseSettings) -> None:
+    opened = Database(arguments_of(database))
+    store = TimescaleStore(opened)
+    for name, bars in (("BTCUSD", 3_000), ("btc/usd", 10), ("ETHUSD", 1_000)):
+        await store.upsert(Interval.H1, rows_of(name, bars))
+    async with desk(database) as connection:
+        await desk_table(connection, "BTC-USD")
+        await connection.execute("ANALYZE ohlcv_1h")
+    holdings = await StoredSymbols(opened).known()
+    counted = {span.symbol: span for span in await spans_of(opened, holdings)}
+    guessed = {span.symbol: span for span in await spans_of(opened, holdings, counted_rows=1_000)}
+    assert (counted["ETHUSD"].bars, counted["ETHUSD"].bars_estimated) == (1_000, False)
+    assert guessed["ETHUSD"].bars_estimated
+    assert guessed["ETHUSD"].bars == pytest.approx(1_000, rel=0.1)
+    for spans in (counted, guessed):
+        assert set(spans) == {"BTCUSD", "ETHUSD"}
+        assert spans["BTCUSD"].last_time == START + timedelta(hours=2_999)
+    await opened.close()
+
+
+async def test_two_spellings_add_up_each_fine_bar_once(database: DatabaseSettings) -> None:
+    async with desk(database) as connection:
+        await desk_table(connection, "BTC-USD", 48)
+        await desk_table(connection, "BTCUSD", 30)
+        store = TimescaleStore(Database(arguments_of(database)))
+        found = await store.window("BTCUSD", Interval.D1, None, END, 3)
+        assert found["volume"].to_pylist() == [24 * 5.0, 24 * 5.0]
+        await store.close()
+
+
+async def test_stock_hours_on_the_hour_make_whole_days(timescale_store: TimescaleStore) -> None:
+    monday = datetime(2026, 3, 2, tzinfo=UTC)
+    hours = walk_table(monday + timedelta(hours=12), 11)  # from before the bell at 14:30 to after the close at 21:00
+    await timescale_store.upsert(
+        Interval.H1, hours.add_column(0, "symbol", pa.array(["AAPL"] * 11)).cast(SYMBOL_CANDLE_SCHEMA)
+    )
+    ask = Ask("AAPL", calendar_named("XNYS"), None, END, 5)
+    (day,) = (await timescale_store.windows(Interval.D1, [ask]))[0].to_pylist()
+    assert (day["time"], day["incomplete"]) == (monday, False)
+    assert (day["open"], day["close"], day["volume"]) == (hours["open"][2].as_py(), hours["close"][8].as_py(), 70.0)
+
+
+async def test_search_for_one_bar_crosses_a_gap_of_a_year_in_few_statements(database: DatabaseSettings) -> None:
+    seen: list[Observation] = []
+    store = TimescaleStore(Database(arguments_of(database), observe=seen.append))
+    minutes = [walk_table(START - timedelta(days=days), 120, Interval.M1) for days in (400, 1)]
+    rows = pa.concat_tables(minutes).add_column(0, "symbol", pa.array(["BTCUSD"] * 240)).cast(SYMBOL_CANDLE_SCHEMA)
+    await store.upsert(Interval.M1, rows)
+    del seen[:]
+    found = await store.window("BTCUSD", Interval.H1, None, START - timedelta(days=30), 1)
+    assert found["time"].to_pylist() == [START - timedelta(days=400) + timedelta(hours=1)]
+    assert len(seen) < 40
+    await store.close()

@@ -33,6 +33,12 @@ def test_as_of_ends_the_window_and_hides_the_forming_bar() -> None:
     assert window.closed_end == as_of - timedelta(hours=1) + timedelta(microseconds=1)
 
 
+def test_as_of_an_instant_yet_to_come_knows_no_more_than_now() -> None:
+    window = window_of(CandleQuery("BTCUSD", as_of=NOW + timedelta(days=3)), ALWAYS, NOW)
+    assert (window.end, window.reference) == (NOW, NOW)
+    assert window.closed_end == NOW - timedelta(hours=1) + timedelta(microseconds=1)
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

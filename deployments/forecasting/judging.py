@@ -1,0 +1,165 @@
+"""The gate: what follows for a trained candidate. One pure function that says why.
+
+The stated error rate is `ERROR_RATE`: of challengers that are no better than the champion, at most so many in a hundred
+are promoted for being better, and of those worse by more than `MARGIN`, at most so many for being fresher.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from deployments.forecasting.comparison import Comparison, compare
+from deployments.forecasting.evaluation import Scores, ratio
+
+ERROR_RATE = 0.05
+
+MARGIN = 0.01
+"""Share of the champion's loss by which a fresher candidate may be worse and still count as no worse."""
+
+MAX_CHAMPION_AGE = timedelta(days=7)
+"""Age from which a champion's answers say `old_model`, and a candidate that is no worse takes over."""
+
+LEAKAGE_DIRECTION = 0.58
+"""Share of right first-step directions above which the data must have leaked: honest hourly values end at 0.56."""
+
+LEAKAGE_R_SQUARED = 0.05
+"""Share of squared moves foreseen above which the data must have leaked."""
+
+LEAKAGE_CALLS = 500
+"""Forecasts below which such shares may be luck."""
+
+BASELINE = "the EWMA baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows for a candidate: `promote`, `keep` the champion, or `reject`; why; and the figures behind it."""
+
+    verdict: str
+    reason: str
+    evidence: dict[str, float]
+
+
+def judge(
+    candidate: Scores,
+    baseline: Scores,
+    champion: Scores | None = None,
+    others: Mapping[str, Scores] | None = None,
+    champion_age: timedelta | None = None,
+) -> Verdict:
+    """Decide over a candidate scored on the same windows of the test span as everything it competes with.
+
+    `baseline` answers wherever no model does, `others` are further baselines by name. Reject what is broken, too good
+    to be true, worse than the baseline, or significantly worse than the strongest of them all. Promote what remains
+    where there is no champion, where it is significantly better than the champion, or where the champion is older than
+    `MAX_CHAMPION_AGE` and the candidate no worse; else keep the champion.
+    """
+    rivals = {BASELINE: baseline, **(others or {})}
+    strongest = min(rivals, key=lambda name: rivals[name].pinball)
+    beside_strongest = _compared(candidate, rivals[strongest])
+    beside_champion = _compared(candidate, champion) if champion else None
+    evidence = _evidence(candidate, baseline, rivals[strongest], champion)
+    evidence |= _figures("strongest", beside_strongest) | _figures("champion", beside_champion)
+    reason = (
+        _broken(candidate, baseline)
+        or _leaking(candidate)
+        or _worse_than_baseline(candidate, baseline)
+        or _worse(beside_strongest, strongest)
+    )
+    if reason:
+        verdict = "reject"
+    elif beside_champion is None:
+        verdict, reason = "promote", f"{_standing(candidate, baseline)}, no champion yet"
+    else:
+        verdict, reason = _challenge(beside_champion, champion_age)
+        reason = f"{reason}; {_standing(candidate, baseline)}"
+    return Verdict(verdict, reason, {name: figure for name, figure in evidence.items() if math.isfinite(figure)})
+
+
+def _challenge(beside: Comparison, champion_age: timedelta | None) -> tuple[str, str]:
+    told = (
+        f"pinball loss {beside.ratio:.4f} times the champion's (90 % interval {beside.low:.4f} to {beside.high:.4f}, "
+        f"p = {beside.p_better:.3f} over {beside.instants} instants)"
+    )
+    if beside.p_better < ERROR_RATE and beside.high < 1:
+        return "promote", f"significantly better than the champion: {told}"
+    if champion_age is None or champion_age <= MAX_CHAMPION_AGE:
+        return "keep", f"not significantly better than the champion: {told}"
+    if beside.high <= 1 + MARGIN:
+        return "promote", f"the champion is {champion_age.days} days old and the candidate no worse: {told}"
+    return "keep", f"the champion is {champion_age.days} days old, but the candidate may be worse: {told}"
+
+
+def _compared(candidate: Scores, other: Scores) -> Comparison:
+    if candidate.paired is None or other.paired is None:
+        return Comparison(ratio(candidate, other), math.nan, math.nan, 1.0, 1.0, 0)
+    return compare(candidate.paired, other.paired, len(candidate.pinball_by_step))
+
+
+def _broken(candidate: Scores, baseline: Scores) -> str:
+    figures = (candidate.pinball, candidate.mase, candidate.coverage80, candidate.coverage90, baseline.pinball)
+    return "" if all(math.isfinite(figure) for figure in figures) else "a score is not finite"
+
+
+def _leaking(candidate: Scores) -> str:
+    share, calls, foreseen = candidate.directional_accuracy, candidate.directional_calls, candidate.r_squared
+    if share is not None and calls >= LEAKAGE_CALLS and share > LEAKAGE_DIRECTION:
+        return (
+            f"leakage alarm: {share:.1%} of {calls} first-step directions called right, "
+            f"honest forecasts stay below {LEAKAGE_DIRECTION:.0%}"
+        )
+    if foreseen is not None and candidate.n >= LEAKAGE_CALLS and foreseen > LEAKAGE_R_SQUARED:
+        return (
+            f"leakage alarm: the median foresaw {foreseen:.1%} of the squared moves of {candidate.n} forecasts, "
+            f"honest forecasts stay below {LEAKAGE_R_SQUARED:.0%}"
+        )
+    return ""
+
+
+def _worse_than_baseline(candidate: Scores, baseline: Scores) -> str:
+    if ratio(candidate, baseline) <= 1:
+        return ""
+    return f"worse than what serves without it: {_standing(candidate, baseline)}"
+
+
+def _worse(beside: Comparison, name: str) -> str:
+    if beside.p_worse >= ERROR_RATE:
+        return ""
+    return (
+        f"significantly worse than {name}: pinball loss {beside.ratio:.4f} times as high "
+        f"(p = {beside.p_worse:.3f} over {beside.instants} instants)"
+    )
+
+
+def _standing(candidate: Scores, baseline: Scores) -> str:
+    return f"pinball loss is {ratio(candidate, baseline):.3f} times that of {BASELINE} over {candidate.n} forecasts"
+
+
+def _evidence(candidate: Scores, baseline: Scores, strongest: Scores, champion: Scores | None) -> dict[str, float]:
+    direction, foreseen = candidate.directional_accuracy, candidate.r_squared
+    return {
+        "n": float(candidate.n),
+        "pinball": candidate.pinball,
+        "baseline_pinball": baseline.pinball,
+        "strongest_pinball": strongest.pinball,
+        "champion_pinball": champion.pinball if champion else math.nan,
+        "mase": candidate.mase,
+        "coverage80": candidate.coverage80,
+        "coverage90": candidate.coverage90,
+        "directional_accuracy": math.nan if direction is None else direction,
+        "r_squared": math.nan if foreseen is None else foreseen,
+        "error_rate": ERROR_RATE,
+    }
+
+
+def _figures(name: str, beside: Comparison | None) -> dict[str, float]:
+    if beside is None:
+        return {}
+    return {
+        f"{name}_ratio": beside.ratio,
+        f"{name}_ratio_low": beside.low,
+        f"{name}_ratio_high": beside.high,
+        f"{name}_p_better": beside.p_better,
+        f"{name}_p_worse": beside.p_worse,
+    }

@@ -1,0 +1,92 @@
+"""A Lance table with rows known by a key. The only file here that imports lance."""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+
+COMPACT_EVERY = 50
+"""Appends between compactions: each leaves a file and a version behind."""
+
+KEPT_VERSIONS = timedelta(hours=1)
+"""Age from which old table versions go: longer than any read takes."""
+
+
+class LanceTable:
+    """A table at `path` with rows known by `key`; blocking, opened at first use, safe across threads."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path = path
+        self._schema = schema
+        self._lock = threading.Lock()
+        self._appends = 0
+
+    def add(self, rows: Sequence[dict[str, object]]) -> int:
+        """Store rows in one transaction, leaving out those whose key is there; return how many were new."""
+        if not rows:
+            return 0
+        table = pa.Table.from_pylist(list(rows), self._schema)
+        with self._lock:
+            done = self.dataset().merge_insert("key").when_not_matched_insert_all().execute(table)
+            self._appends += 1
+            if self._appends % COMPACT_EVERY == 0:
+                self._compact()
+        return int(done["num_inserted_rows"])
+
+    def delete(self, condition: str) -> None:
+        """Delete the rows that meet an SQL condition."""
+        with self._lock:
+            self.dataset().delete(condition)
+
+    def newest(self, condition: str | None, limit: int, by: Sequence[str]) -> pa.Table:
+        """Return at most `limit` rows that meet an SQL condition, the largest in the columns `by` first."""
+        from lance.dataset import ColumnOrdering
+
+        order = [ColumnOrdering(column, ascending=False) for column in by]
+        found: pa.Table = self.dataset().scanner(filter=condition, limit=limit, order_by=order).to_table()
+        return found
+
+    def dataset(self) -> Any:
+        """Return the table as it stands now; made where there is none, widened where it is of an older release."""
+        # Imported here and below: lance takes a third of a second to load, which plain imports need not pay.
+        import lance
+
+        try:
+            found = lance.dataset(str(self._path))
+        except ValueError:
+            return self._created()
+        missing = [field for field in self._schema if field.name not in found.schema.names]
+        if missing:
+            found.add_columns(pa.schema(missing))
+        return found
+
+    def _created(self) -> Any:
+        import lance
+
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return lance.write_dataset(self._schema.empty_table(), str(self._path), mode="create")
+        except OSError:
+            # Another process was quicker.
+            return lance.dataset(str(self._path))
+
+    def _compact(self) -> None:
+        dataset = self.dataset()
+        dataset.optimize.compact_files()
+        dataset.cleanup_old_versions(older_than=KEPT_VERSIONS)
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL literal."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
+
+
+def instant(time: datetime) -> str:
+    """Return an instant as an SQL literal."""
+    return f"timestamp '{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00:00'"
