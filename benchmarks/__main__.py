@@ -9,7 +9,8 @@ import benchmarks
 
 def main() -> None:
     """Run the benchmarks named on the command line."""
-    names = [each.name for each in pkgutil.iter_modules(benchmarks.__path__) if not each.name.startswith("_")]
+    modules = [each for each in pkgutil.iter_modules(benchmarks.__path__) if not each.ispkg]
+    names = [each.name for each in modules if not each.name.startswith("_")]
     options = argparse.ArgumentParser(prog="python -m benchmarks")
     options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
     wanted = options.parse_args().names or names

@@ -1,0 +1,93 @@
+"""A lesson without candles: plain series, standardised window by window, for measuring our loop on other data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deployments.forecasting import network
+from deployments.forecasting.examples import Batch
+from deployments.forecasting.lesson import Source
+from deployments.forecasting.network import NetworkConfig
+from deployments.forecasting.panel import Positions
+from deployments.forecasting.quantiles import FloatArray
+from deployments.forecasting.training_state import Trained
+
+SMALLEST_SPREAD = 1e-5
+
+
+class PlainWindows:
+    """Windows around `origins` of the lesson's series."""
+
+    def __init__(self, lesson: "PlainLesson", origins: Positions, shape: NetworkConfig, device: str) -> None:
+        self._values = torch.as_tensor(lesson.values, dtype=torch.float32, device=device)
+        self._origins = torch.as_tensor(origins, device=device)
+        self._steps = torch.arange(1 - shape.input_size, shape.horizon + 1, device=device)
+        self._read, self._recent = shape.input_size, lesson.recent
+
+    def at(self, rows: torch.Tensor) -> Batch:
+        """Return the windows of these rows: each minus its centre and over its deviation, the target alike."""
+        cut = self._values[self._origins[rows, None] + self._steps]
+        centre, spread = moments(cut[:, : self._read], self._recent)
+        unitless = (cut - centre) / spread
+        path, target = unitless[:, : self._read], unitless[:, self._read :]
+        return Batch(path, torch.ones_like(path), None, target, spread.expand_as(target))
+
+    def drawn(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw windows with replacement."""
+        return self.at(torch.from_numpy(generator.integers(0, len(self._origins), count)).to(self._origins.device))
+
+    def all(self) -> Batch:
+        """Return every window."""
+        return self.at(torch.arange(len(self._origins), device=self._origins.device))
+
+
+@dataclass(frozen=True, eq=False)
+class PlainLesson:
+    """What the loop trains on: series one after the other; the network's answer is the quantiles themselves.
+
+    A window is centred on the mean of its newest `recent` values.
+    """
+
+    values: FloatArray
+    train: Positions
+    validation: Positions
+    recent: int
+
+    def sources(self, shape: NetworkConfig, device: str) -> tuple[Source, Source]:
+        """Return the windows to train and to validate on."""
+        return (
+            PlainWindows(self, self.train, shape, device),
+            PlainWindows(self, self.validation, shape, device),
+        )
+
+    def quantiles(self, answer: torch.Tensor) -> torch.Tensor:
+        """Return the answer."""
+        return answer
+
+
+def moments(read: torch.Tensor, recent: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean of the newest values and the deviation of each window, (n, 1)."""
+    return read[:, -recent:].mean(dim=1, keepdim=True), read.std(dim=1, keepdim=True) + SMALLEST_SPREAD
+
+
+def forecast(trained: Trained, shape: NetworkConfig, read: FloatArray, recent: int, device: str = "cpu") -> FloatArray:
+    """Return quantiles (n, horizon, 9), ascending, in the unit of the windows (n, input_size)."""
+    answers = []
+    for weights in trained.members:
+        module = network.with_weights(network.build(shape, device), weights).eval()
+        order = network.ascending_order(module)
+        with torch.inference_mode():
+            answers.append(
+                [_answer(module, part, order, recent) for part in torch.split(torch.from_numpy(read).to(device), 2_048)]
+            )
+    mean = torch.stack([torch.cat(parts) for parts in answers]).mean(dim=0)
+    quantiles: FloatArray = np.sort(mean.cpu().numpy().astype(np.float64), axis=-1)
+    return quantiles
+
+
+def _answer(module: torch.nn.Module, read: torch.Tensor, order: torch.Tensor, recent: int) -> torch.Tensor:
+    centre, spread = moments(read.float(), recent)
+    path = (read.float() - centre) / spread
+    answer = network.forward(module, path, torch.ones_like(path), None)[..., order]
+    return answer * spread[..., None] + centre[..., None]

@@ -1,0 +1,1 @@
+"""What a user would otherwise run, written as well as the idea allows."""
