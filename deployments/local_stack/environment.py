@@ -26,6 +26,8 @@ def profile_environment(profile: Profile, runtime: Path) -> dict[str, str]:
     """
     switches = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Serve's proxy looks at this before the switch above has set it, and would hand answers over by object store.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1",
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_GRPC_MESSAGE_BYTES),
     }

@@ -1,6 +1,9 @@
 """The environment of a Ray head: switches of the profile, no secrets in the open."""
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,11 @@ def test_only_a_cluster_that_is_not_the_stacks_own_is_foreign(
             monkeypatch.setenv(name, value)
 
     assert foreign_cluster() == foreign
+
+
+@pytest.mark.ray
+def test_serves_own_proxy_speaks_grpc_to_the_gateway_on_loopback(tmp_path: Path) -> None:
+    look = "from ray.serve._private.constants import RAY_SERVE_PROXY_USE_GRPC as on; print(on)"
+    environment = os.environ | profile_environment(Profile.LOOPBACK, tmp_path)
+    answer = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "True"
