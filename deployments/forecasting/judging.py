@@ -50,10 +50,11 @@ def judge(
 ) -> Verdict:
     """Decide over a candidate scored on the same windows of the test span as everything it competes with.
 
-    `baseline` answers wherever no model does, `others` are further baselines by name. Reject what is broken, too good
-    to be true, worse than the baseline, or significantly worse than the strongest of them all. Promote what remains
-    where there is no champion, where it is significantly better than the champion, or where the champion is older than
-    `MAX_CHAMPION_AGE` and the candidate no worse; else keep the champion.
+    `baseline` answers wherever no model does, `others` are further baselines by name, which none of the ladder's rungs
+    serves: the reason names the strongest where it is significantly better, but refusing a model for its sake would
+    serve something worse than both. Reject what is broken, too good to be true, or worse than the baseline. Promote
+    what remains where there is no champion, where it is significantly better than the champion, or where the champion
+    is older than `MAX_CHAMPION_AGE` and the candidate no worse; else keep the champion.
     """
     rivals = {BASELINE: baseline, **(others or {})}
     strongest = min(rivals, key=lambda name: rivals[name].pinball)
@@ -61,19 +62,15 @@ def judge(
     beside_champion = _compared(candidate, champion) if champion else None
     evidence = _evidence(candidate, baseline, rivals[strongest], champion)
     evidence |= _figures("strongest", beside_strongest) | _figures("champion", beside_champion)
-    reason = (
-        _broken(candidate, baseline)
-        or _leaking(candidate)
-        or _worse_than_baseline(candidate, baseline)
-        or _worse(beside_strongest, strongest)
-    )
+    reason = _broken(candidate, baseline) or _leaking(candidate) or _worse_than_baseline(candidate, baseline)
+    standing = _standing(candidate, baseline) + _beaten_by(beside_strongest, strongest)
     if reason:
         verdict = "reject"
     elif beside_champion is None:
-        verdict, reason = "promote", f"{_standing(candidate, baseline)}, no champion yet"
+        verdict, reason = "promote", f"no champion yet; {standing}"
     else:
         verdict, reason = _challenge(beside_champion, champion_age)
-        reason = f"{reason}; {_standing(candidate, baseline)}"
+        reason = f"{reason}; {standing}"
     return Verdict(verdict, reason, {name: figure for name, figure in evidence.items() if math.isfinite(figure)})
 
 
@@ -123,11 +120,11 @@ def _worse_than_baseline(candidate: Scores, baseline: Scores) -> str:
     return f"worse than what serves without it: {_standing(candidate, baseline)}"
 
 
-def _worse(beside: Comparison, name: str) -> str:
+def _beaten_by(beside: Comparison, name: str) -> str:
     if beside.p_worse >= ERROR_RATE:
         return ""
     return (
-        f"significantly worse than {name}: pinball loss {beside.ratio:.4f} times as high "
+        f"; significantly worse than {name}: pinball loss {beside.ratio:.4f} times as high "
         f"(p = {beside.p_worse:.3f} over {beside.instants} instants)"
     )
 

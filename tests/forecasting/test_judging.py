@@ -155,10 +155,12 @@ def test_candidate_worse_than_the_baseline_is_rejected_by_however_little() -> No
     assert f"1.001 times that of {BASELINE}" in verdict.reason
 
 
-def test_candidate_significantly_worse_than_the_strongest_baseline_is_rejected(arena: Arena, baseline: Scores) -> None:
+def test_candidate_better_than_what_serves_without_it_is_promoted_and_who_beats_it_is_named(
+    arena: Arena, baseline: Scores
+) -> None:
     others = {"the HAR baseline": arena.scores(arena.perfect), "drift": baseline}
     verdict = judge(arena.noisy(np.random.default_rng(1), 0.3), baseline, others=others)
-    assert verdict.verdict == "reject"
+    assert verdict.verdict == "promote"
     assert "significantly worse than the HAR baseline" in verdict.reason
 
 
