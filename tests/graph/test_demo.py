@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -39,11 +40,30 @@ def processes_of(home: Path) -> list[str]:
 def test_the_default_run_forecasts_by_nhits_and_ctrl_c_leaves_nothing(home: Path) -> None:
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
+    with running_demo(home, port) as keeper:
+        look_at_it_and_end_it(keeper, home, url)
+
+    assert processes_of(home) == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/livez")
+
+
+@contextmanager
+def running_demo(home: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start the default run in the foreground of its own process; nothing of it outlives the block."""
     command = [sys.executable, "-m", "deployments.cli", "up", "--home", str(home), "--port", str(port)]
     environment = os.environ | {"RAG_SYNC_LOOKBACK_DAYS": "2"}
     with (home / "output").open("wb") as output:
         keeper = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        yield keeper
+    finally:
+        if keeper.poll() is None:
+            keeper.send_signal(signal.SIGINT)
+        keeper.wait(timeout=90)
 
+
+def look_at_it_and_end_it(keeper: "subprocess.Popen[bytes]", home: Path, url: str) -> None:
     def is_up() -> bool:
         assert keeper.poll() is None, (home / "output").read_text()
         return "Candlecast is up" in (home / "output").read_text()
@@ -62,7 +82,3 @@ def test_the_default_run_forecasts_by_nhits_and_ctrl_c_leaves_nothing(home: Path
 
     keeper.send_signal(signal.SIGINT)
     assert keeper.wait(timeout=90) == 0
-
-    assert processes_of(home) == []
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/livez")

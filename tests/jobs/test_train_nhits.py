@@ -244,7 +244,8 @@ def _step(ledger: TrainingLedger) -> int:
 def _train_workers() -> list[psutil.Process]:
     """Return the Ray Train workers of this test's own cluster."""
     own = psutil.Process().children(recursive=True)
-    return [process for process in own if "RayTrainWorker" in " ".join(process.cmdline())]
+    alive = [process for process in own if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in alive if "RayTrainWorker" in " ".join(process.cmdline())]
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
