@@ -9,7 +9,7 @@
     │   └── UnknownModel · UnknownTraining · UnknownAnalysis
     ├── MethodNotAllowed                    405
     ├── Conflict                            409
-    │   ├── SymbolExists · DatabaseReadOnly
+    │   ├── SymbolExists · DatabaseReadOnly · CandlesRefused
     │   ├── TooLittleHistory · NothingTrained
     │   └── PromotionRefused · DamagedModel · SyncBusy
     ├── PreconditionFailed                  412
@@ -123,6 +123,13 @@ class Conflict(CandlecastError):
 class DatabaseReadOnly(Conflict):
     slug = "database-read-only"
     title = "Database is read-only"
+
+
+class CandlesRefused(Conflict):
+    """Say that a candle table of the desk's does not take the rows sent."""
+
+    slug = "candles-refused"
+    title = "Candles refused by their table"
 
 
 class SymbolExists(Conflict):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 import pyarrow as pa
 
+from deployments.common.errors import CandlesRefused
 from deployments.market_data import timescale_write_sql as sql
 from deployments.market_data.binary_copy import COLUMNS, NUMBERS, KeyedRows, blocks, encoded, keyed_rows
 from deployments.market_data.models import Interval
@@ -35,12 +36,17 @@ async def upsert(
     """Write rows with `SYMBOL_CANDLE_SCHEMA`, each symbol under the spelling that its table has.
 
     Repeating it changes nothing. Of rows with the same key the last wins and the others count as unchanged. With
-    `dry_run` nothing is written and the answer says what would have been.
+    `dry_run` nothing is written and the answer says what would have been. Raises `CandlesRefused` where the table of
+    a desk has a rule that a row breaks; then nothing is stored.
     """
     keyed = await asyncio.to_thread(keyed_rows, rows, stored)
-    async with database.transaction(BULK_TIMEOUT_S) as connection:
-        act = _compare if dry_run else _write
-        inserted, changed = await act(connection, interval, keyed)
+    act = _compare if dry_run else _write
+    try:
+        async with database.transaction(BULK_TIMEOUT_S) as connection:
+            inserted, changed = await act(connection, interval, keyed)
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        # Its first line alone: the next ones show the row, which may hold more of the desk's than candles.
+        raise CandlesRefused(f"{interval.table}: {str(error).partition(chr(10))[0]}") from None
     return Upserted(inserted, changed, rows.num_rows - inserted - changed)
 
 

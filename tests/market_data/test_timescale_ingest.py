@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from deployments.common.errors import CandlesRefused
 from deployments.common.settings import DatabaseSettings
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
 from deployments.market_data.timescale import TimescaleStore
@@ -107,6 +108,24 @@ async def test_a_table_that_rounds_is_not_changed_by_the_same_rows_again(
     for interval in (Interval.H1, Interval.H4):
         found = await store.window("BTCUSD", interval, START, until, 20)
         assert found["close"][-1].as_py() == pytest.approx(rows(seed=8)["close"][-1].as_py(), abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("ADD COLUMN exchange text NOT NULL", 'column "exchange"'),
+        ("ALTER COLUMN high TYPE numeric(3, 2)", "numeric field overflow"),
+        ("ADD CHECK (volume < 0)", "check constraint"),
+    ],
+)
+async def test_a_table_whose_rules_the_rows_break_refuses_them_all_and_says_why(
+    opened: Database, desk: Any, rule: str, said: str
+) -> None:
+    await desk.execute(TABLE.format(time="timestamptz", text="text", number="float8"))
+    await desk.execute(f"ALTER TABLE ohlcv_1h {rule}")
+    with pytest.raises(CandlesRefused, match=f"ohlcv_1h: .*{said}"):
+        await upsert(opened, Interval.H1, rows(), {})
+    assert await desk.fetchval("SELECT count(*) FROM ohlcv_1h") == 0
 
 
 async def test_a_bar_that_is_held_twice_changes_as_one(opened: Database, desk: Any) -> None:
