@@ -12,6 +12,7 @@ from deployments.forecasting.season import Hours, hours_of_week
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.instants import MICROSECOND, Times, times_of, to_datetime
 from deployments.market_data.models import Interval
+from deployments.market_data.quality import missing_runs
 
 Mask = npt.NDArray[np.bool_]
 
@@ -75,11 +76,13 @@ def _grid(times: Times, calendar: str, interval: Interval) -> Times:
     if not len(times):
         return times
     first, last = to_datetime(times[0]), to_datetime(times[-1]) + MICROSECOND
-    due = calendar_named(calendar).expected(interval, first, last)
+    market = calendar_named(calendar)
+    due = market.expected(interval, first, last)
     if len(due) == len(times) and (due == times).all():
         return times
-    # Bars that the calendar does not foresee did come: summer time moves the currency week by an hour.
-    grid: Times = np.union1d(times, due)
+    # Bars that the calendar does not foresee did come: some feeds tell the currency week by a clock of their own.
+    missing = missing_runs(times, due, interval, market)
+    grid: Times = np.union1d(times, due[np.concatenate(missing)]) if missing else times
     return grid if len(times) >= LEAST_PRESENT * len(grid) else times
 
 

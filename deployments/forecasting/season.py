@@ -4,9 +4,7 @@ The profile is the hour of the day times the day of the week, each shrunk to 1 w
 did no better on the shared crypto candles and leave less to estimate where a market has bars for a year only.
 """
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +13,7 @@ from deployments.forecasting.quantiles import FloatArray
 from deployments.market_data.calendars import AlwaysOpen, CurrencyWeek, calendar_named
 from deployments.market_data.instants import Times, to_datetime
 from deployments.market_data.models import Interval
+from deployments.market_data.new_york import on_new_york_clock
 
 Hours = npt.NDArray[np.int16]
 Widths = npt.NDArray[np.timedelta64]
@@ -28,8 +27,6 @@ RATIO_LIMIT = 50.0
 """A single bar never counts for more than this many times the usual variance."""
 
 _HOUR = np.timedelta64(1, "h")
-_CURRENCY_ZONE = ZoneInfo("America/New_York")
-# The currency week opens and closes by New York's clock.
 
 
 def hours_of_week(times: Times, calendar: str, interval: Interval) -> Hours:
@@ -41,7 +38,7 @@ def hours_of_week(times: Times, calendar: str, interval: Interval) -> Hours:
     if interval is Interval.D1 or calendar == AlwaysOpen.name:
         return _hours(times, times)
     if calendar == CurrencyWeek.name:
-        local = times + _new_york_offsets(times)
+        local = on_new_york_clock(times)
         return _hours(local, local)
     return _since_the_bell(times, calendar)
 
@@ -91,18 +88,3 @@ def _since_the_bell(times: Times, calendar: str) -> Hours:
     since: Widths = np.clip(times - sessions.starts[place], np.timedelta64(0, "us"), 23 * _HOUR)
     midnight: Times = sessions.openings[place].astype("datetime64[D]").astype("datetime64[us]")
     return _hours(midnight, midnight + since)
-
-
-def _new_york_offsets(times: Times) -> Widths:
-    # Clocks change on Sunday mornings, when the currency market rests: one offset a day is enough.
-    days, places = np.unique(times.astype("datetime64[D]"), return_inverse=True)
-    offsets = np.array([_offset_us(int(day)) for day in days.astype(np.int64)], dtype="timedelta64[us]")
-    found: Widths = offsets[places]
-    return found
-
-
-@lru_cache(maxsize=20_000)
-def _offset_us(day: int) -> int:
-    noon = datetime(1970, 1, 1, 12, tzinfo=UTC) + timedelta(days=day)
-    offset = noon.astimezone(_CURRENCY_ZONE).utcoffset() or timedelta(0)
-    return offset // timedelta(microseconds=1)

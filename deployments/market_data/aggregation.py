@@ -108,7 +108,7 @@ def _tolerated(
     is_last = padded[high] - closes > step
     late, early = first - opens, closes - last
     shift_in = np.where(is_first & (np.abs(late) <= soft), late // step, 0)
-    shift_out = np.where(is_last & (early > np.timedelta64(0, "us")) & (early <= soft), early // step, 0)
+    shift_out = np.where(is_last & (np.abs(early) <= soft), early // step, 0)
     return -(shift_in + shift_out)
 
 

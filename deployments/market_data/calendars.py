@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deployments.common.errors import InvalidRequest
 from deployments.market_data.instants import EPOCH, MICROSECOND, Times, to_datetime, to_numpy, to_us, width
 from deployments.market_data.models import Interval
+from deployments.market_data.new_york import on_new_york_clock
 
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
@@ -119,45 +120,41 @@ ALWAYS_OPEN = AlwaysOpen()
 
 
 class CurrencyWeek(Calendar):
-    """Forex: Sunday 22:00 to Friday 22:00; days run Monday to Friday; no holidays.
+    """Forex: Sunday 17:00 to Friday 17:00 in New York; bars lie on UTC's grid; days run Monday to Friday; no holidays.
 
-    In the weeks in which only New York has changed its clock the week opens and closes at 21:00, hence the soft edge.
+    Feeds that tell the week by another clock are an hour off in winter, in summer or between, hence the soft edge.
     """
 
     name = "forex"
     soft_edge = timedelta(hours=1)
-    opens_us: ClassVar[int] = 22 * _HOUR_US
-    closes_us: ClassVar[int] = (5 * 24 + 22) * _HOUR_US
+    opens_us: ClassVar[int] = 17 * _HOUR_US
+    closes_us: ClassVar[int] = (5 * 24 + 17) * _HOUR_US
 
     def expected(self, interval: Interval, start: datetime, end: datetime) -> Times:
-        return self._between(interval, start, end, self.opens_us)[0]
+        return self._between(interval, start, end, self.opens_us, self.closes_us)[0]
 
     def buckets(self, interval: Interval, start: datetime, end: datetime) -> Buckets:
-        # A week that opens an hour early has bars in that hour too.
-        opens_us = self.opens_us - self.soft_edge // MICROSECOND
-        openings, into_week = self._between(interval, start, end, opens_us)
+        # A week that opens an hour early or closes an hour late has bars in those hours too.
+        soft_us = self.soft_edge // MICROSECOND
+        opens_us, closes_us = self.opens_us - soft_us, self.closes_us + soft_us
+        openings, into_week = self._between(interval, start, end, opens_us, closes_us)
         length = interval.delta // MICROSECOND
         late = np.maximum(opens_us - into_week, 0)
-        early = np.maximum(into_week + length - self.closes_us, 0)
+        early = np.maximum(into_week + length - closes_us, 0)
         if interval is Interval.D1:
-            monday = into_week // _DAY_US == 1
-            late = np.where(monday, opens_us - _DAY_US, 0)  # negative: Monday starts on Sunday evening
+            # It is Sunday evening in New York when UTC's Monday starts: that day reaches back to the opening.
+            late = np.where(into_week < _DAY_US, opens_us - into_week, 0)
         starts = openings + late.astype("timedelta64[us]")
         return Buckets(openings, starts, openings + (length - early).astype("timedelta64[us]"))
 
     def _between(
-        self, interval: Interval, start: datetime, end: datetime, opens_us: int
+        self, interval: Interval, start: datetime, end: datetime, opens_us: int, closes_us: int
     ) -> tuple[Times, NDArray[np.int64]]:
-        """Return the openings of bars that reach into the week, and how far into it each opens."""
+        """Return the openings of bars that reach into the week, and how far into it each opens by New York's clock."""
         grid = _grid(interval, start, end)
         # The epoch was a Thursday: four days later in the week that starts on Sunday at midnight.
-        into_week = (grid.astype(np.int64) + 4 * _DAY_US) % _WEEK_US
-        if interval is Interval.D1:
-            day = into_week // _DAY_US
-            inside = (day >= 1) & (day <= 5)
-        else:
-            length = interval.delta // MICROSECOND
-            inside = (into_week + length > opens_us) & (into_week < self.closes_us)
+        into_week = (on_new_york_clock(grid).astype(np.int64) + 4 * _DAY_US) % _WEEK_US
+        inside = (into_week + interval.delta // MICROSECOND > opens_us) & (into_week < closes_us)
         return grid[inside], into_week[inside]
 
 

@@ -123,10 +123,15 @@ def gaps(times: Times, interval: Interval, calendar: Calendar) -> tuple[Gap, ...
         return ()  # nothing is missing from almost every answer, and to find that out bar by bar takes most of a read
     if 2 * np.isin(times, due).sum() < len(times):
         return ()  # the source starts its bars elsewhere, such as hours on the hour for stocks: nothing to compare
+    runs = missing_runs(times, due, interval, calendar)
+    return tuple(Gap(to_datetime(due[run[0]]), to_datetime(due[run[-1]]), len(run)) for run in runs)
+
+
+def missing_runs(times: Times, due: Times, interval: Interval, calendar: Calendar) -> list[NDArray[np.intp]]:
+    """Return the places in `due` of bars that `times` lack, run by run, without those that the calendar tolerates."""
     missing = np.flatnonzero(~np.isin(due, times))
     runs = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1) if len(missing) else []
-    kept = [run for run in runs if not _is_soft(run, due, interval, calendar)]
-    return tuple(Gap(to_datetime(due[run[0]]), to_datetime(due[run[-1]]), len(run)) for run in kept)
+    return [run for run in runs if not _is_soft(run, due, interval, calendar)]
 
 
 def _is_soft(run: NDArray[np.intp], due: Times, interval: Interval, calendar: Calendar) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import exchange_calendars
 
@@ -54,10 +55,22 @@ def session_of(time: datetime, calendar: str) -> Session | None:
         return day, day, day + DAY
     if calendar == "forex":
         sunday = datetime(time.year, time.month, time.day, tzinfo=UTC) - DAY * ((time.weekday() + 1) % 7)
-        opens, closes = sunday + 21 * HOUR, sunday + 5 * DAY + 22 * HOUR
-        return (sunday, opens, closes) if opens <= time < closes else None
+        opens, closes = (five_in_new_york(sunday + days * DAY) for days in (0, 5))
+        return (sunday, opens - HOUR, closes + HOUR) if opens - HOUR <= time < closes + HOUR else None
     label, opens, closes = _exchange_session(calendar, time.date())
     return (label, opens, closes) if opens <= time < closes else None
+
+
+def five_in_new_york(day: datetime) -> datetime:
+    """Return when it is five in the afternoon in New York, where the currency week begins and ends."""
+    return datetime(day.year, day.month, day.day, 17, tzinfo=ZoneInfo("America/New_York")).astimezone(UTC)
+
+
+def is_currency_trade(time: datetime) -> bool:
+    """Whether the currency market is open at an instant."""
+    local = time.astimezone(ZoneInfo("America/New_York"))
+    into_week = timedelta(days=(local.weekday() + 1) % 7, hours=local.hour, minutes=local.minute)
+    return timedelta(hours=17) <= into_week < timedelta(days=5, hours=17)
 
 
 @lru_cache(maxsize=1_000)
@@ -80,7 +93,7 @@ def _bar(label: datetime, group: list[Row], source: Interval, interval: Interval
     _, opens, closes = session
     due = _grid(session, source, interval, calendar).get(label, [])
     if calendar == "forex":
-        due = _due_in_week(due, opens + HOUR, closes, first, last)
+        due = _due_in_week(due, opens + HOUR, closes - HOUR - source.delta, first, last)
     if calendar == "XNYS" and closes - opens < 6.5 * HOUR:
         due = [time for time in due if time + source.delta <= closes]  # a cut-off bar is not printed
     times = {row["time"] for row in group}
@@ -109,15 +122,9 @@ def _grid(session: Session, source: Interval, interval: Interval, calendar: str)
 
 
 def _due_in_week(
-    due: list[datetime], opens: datetime, closes: datetime, first: datetime, last: datetime
+    due: list[datetime], opening: datetime, closing: datetime, first: datetime, last: datetime
 ) -> list[datetime]:
-    """Leave out what a week that opens or closes up to an hour early or late need not have."""
-    if opens not in due:
-        due = [time for time in due if time >= opens]
-    elif first <= opens + HOUR:
-        due = [time for time in due if time >= first]
-    else:
-        due = [time for time in due if time >= opens]
-    step = due[1] - due[0] if len(due) > 1 else HOUR
-    ends = bool(due) and due[-1] + step >= closes
-    return [time for time in due if time <= last] if ends and due[-1] - last <= HOUR else due
+    """Leave out what a week need not have whose first and last bar come up to an hour early or late."""
+    begin = first if opening in due and abs(first - opening) <= HOUR else opening
+    end = last if closing in due and abs(last - closing) <= HOUR else closing
+    return [time for time in due if begin <= time <= end]

@@ -1,6 +1,7 @@
 """The week's profile: hours on each market's own clock, factors that shrink to 1, and where nothing is known."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,6 +34,18 @@ def test_the_currency_week_opens_at_one_hour_of_new_york_in_winter_and_summer() 
     hours = hours_of_week(instants(winter, summer), "forex", Interval.H1)
 
     assert hours.tolist() == [6 * 24 + 17, 6 * 24 + 17]
+
+
+@given(st.integers(0, 6 * 366 * 24))
+def test_each_currency_week_has_the_same_hours_from_its_opening_to_its_close(hours_since: int) -> None:
+    start = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=hours_since)
+    due = calendar_named("forex").expected(Interval.H1, start, start + timedelta(days=14))
+
+    hours = hours_of_week(due, "forex", Interval.H1).tolist()
+
+    opening, close = 6 * 24 + 17, 4 * 24 + 16
+    assert set(hours) == {*range(close + 1), *range(opening, WEEK)}
+    assert all(later == (hour + 1) % WEEK if hour != close else later == opening for hour, later in pairwise(hours))
 
 
 def test_an_exchange_counts_from_its_bell_in_winter_and_summer() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from deployments.common.errors import InvalidRequest
 from deployments.market_data.calendars import Calendar, calendar_named
-from deployments.market_data.instants import to_datetime
+from deployments.market_data.instants import EPOCH, to_datetime
 from deployments.market_data.models import Interval
+from tests.fakes.aggregation import is_currency_trade
 
 NAMES = ("24/7", "forex", "XNYS")
 minutes = st.integers(0, 6 * 366 * 24 * 60)
@@ -35,6 +36,32 @@ def test_crypto_prints_every_hour() -> None:
 def test_euro_on_friday_evening_goes_on_on_sunday_evening() -> None:
     found = calendar_named("forex").next_bars(Interval.H1, at(2026, 11, 20, 20), 3)
     assert names(found) == ["2026-11-20T21:00", "2026-11-22T22:00", "2026-11-22T23:00"]
+
+
+@pytest.mark.parametrize(
+    ("friday", "last", "opening"),
+    [
+        (at(2024, 3, 8), "2024-03-08T21:00", "2024-03-10T21:00"),
+        (at(2024, 3, 15), "2024-03-15T20:00", "2024-03-17T21:00"),
+        (at(2024, 7, 5), "2024-07-05T20:00", "2024-07-07T21:00"),
+        (at(2024, 11, 1), "2024-11-01T20:00", "2024-11-03T22:00"),
+        (at(2024, 11, 8), "2024-11-08T21:00", "2024-11-10T22:00"),
+    ],
+    ids=["into summer", "spring", "summer", "out of summer", "winter"],
+)
+def test_currency_week_keeps_to_new_york_s_clock(friday: datetime, last: str, opening: str) -> None:
+    due = names(calendar_named("forex").expected(Interval.H1, friday, friday + timedelta(days=3)))
+    assert [time for time in due if time < str(friday.date() + timedelta(days=1))][-1] == last
+    assert next(time for time in due if time > last) == opening
+
+
+def test_currency_week_s_longer_bars_hold_its_edges_on_utc_s_grid() -> None:
+    summer = calendar_named("forex").next_bars(Interval.H4, at(2024, 7, 5, 16), 2)
+    winter = calendar_named("forex").next_bars(Interval.H4, at(2024, 1, 5, 16), 2)
+    assert [*names(summer), *names(winter)] == [
+        *("2024-07-05T20:00", "2024-07-07T20:00"),
+        *("2024-01-05T20:00", "2024-01-07T20:00"),
+    ]
 
 
 def test_forex_days_are_weekdays() -> None:
@@ -79,6 +106,23 @@ def test_tail_is_behind_after_two_missing_bars() -> None:
     always = calendar_named("24/7")
     assert not always.is_behind(Interval.H1, at(2026, 3, 4, 10), at(2026, 3, 4, 12, 59))
     assert always.is_behind(Interval.H1, at(2026, 3, 4, 10), at(2026, 3, 4, 13))
+
+
+@given(st.sampled_from(list(Interval)), instants, st.integers(1, 40))
+def test_every_currency_bar_reaches_into_the_week_of_new_york_and_none_is_left_out(
+    interval: Interval, start: datetime, hours: int
+) -> None:
+    step, end = interval.delta, start + timedelta(hours=hours)
+    due = calendar_named("forex").expected(interval, start, end)
+    first = EPOCH + -((EPOCH - start) // step) * step
+    grid = [first + n * step for n in range(max(0, -((first - end) // step)))]
+    # Days and four hours may hold an edge of the week; they are bars of it where trade falls into them.
+    fine = timedelta(hours=1) if step > timedelta(hours=1) else step
+    parts = [[time + n * fine for n in range(step // fine)] for time in grid]
+    meant = [time for time, each in zip(grid, parts, strict=True) if any(is_currency_trade(part) for part in each)]
+    if interval is Interval.D1:
+        meant = [time for time in meant if time.weekday() < 5]  # Sunday's evening belongs to Monday
+    assert [to_datetime(time) for time in due] == meant
 
 
 @given(calendars, intervals, instants, st.integers(1, 60))

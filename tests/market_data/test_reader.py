@@ -12,6 +12,7 @@ from deployments.common.errors import UpstreamTimeout
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.instants import to_datetime
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, CandleQuery, Candles, Interval, Source
+from tests.fakes.aggregation import is_currency_trade
 from tests.fakes.market_data import walk_table
 from tests.fakes.market_desk import NOW, Desk
 
@@ -75,16 +76,20 @@ async def test_real_euro_as_of_friday_evening_goes_on_on_sunday_evening(shared_d
     times = table["time"].to_pylist()
     weekends = [n for n in range(1, len(times)) if times[n] - times[n - 1] > timedelta(days=1)]
     assert len(weekends) > 50
+    agreeing = 0
     for n in weekends:
         answer = await desk.service.candles(CandleQuery("EURUSD", limit=5, as_of=times[n - 1] + timedelta(hours=1)))
         last = answer.table["time"][-1].as_py()
         assert (last, answer.stale, answer.gaps) == (times[n - 1], False, ())
         ahead = [to_datetime(time) for time in calendar_named("forex").next_bars(Interval.H1, last, 24)]
-        resting = [time for time in ahead if time.weekday() == 5 or (time.weekday() == 4 and time.hour >= 22)]
-        assert resting == []
+        assert all(is_currency_trade(time) for time in ahead)
+        # From the last Sunday of March to that of October the file's clock is an hour late: figures of 8:30 in New York
+        # move its bar of 9:00. Only outside that span can it agree to the hour.
         real = times[n : n + 24]
-        if real[0].hour == 22 and real[-1] - real[0] == timedelta(hours=23) and last.hour == 21:
+        if abs(last.month - 7) > 3 and real[-1] - real[0] == timedelta(hours=23):
             assert ahead == real
+            agreeing += 1
+    assert agreeing > 15
 
 
 async def test_real_currency_days_are_whole_but_for_holidays(shared_data: Path, desk: Desk) -> None:
