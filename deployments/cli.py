@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.common.errors import CandlecastError
-from deployments.common.settings import StackSettings
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.local_stack import processes, status
@@ -23,6 +22,8 @@ from deployments.local_stack.environment import Profile
 from deployments.local_stack.errors import StackError
 from deployments.local_stack.history import History, bring_in_history
 from deployments.local_stack.home import StackHome
+from deployments.local_stack.model_commands import models_app
+from deployments.local_stack.options import Home, open_home
 from deployments.local_stack.progress import Steps
 from deployments.local_stack.ray_head import connect, disconnect
 from deployments.local_stack.stack import Stack, StackOptions
@@ -38,8 +39,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of this stack.")
 app.add_typer(keys_app, name="keys")
 symbols_app = typer.Typer(no_args_is_help=True, help="Managed symbols of this stack.")
 app.add_typer(symbols_app, name="symbols")
-
-Home = Annotated[Path | None, typer.Option("--home", help="Where state lives; default CANDLECAST_HOME or .candlecast")]
+app.add_typer(models_app, name="models")
 
 
 def main() -> None:
@@ -49,11 +49,6 @@ def main() -> None:
     except (StackError, CandlecastError) as error:
         Console(stderr=True).print(f"[red]candlecast:[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(1)
-
-
-def open_home(home: Path | None) -> StackHome:
-    """Return the home that the option or the environment names."""
-    return StackHome(home or StackSettings.read().candlecast_home)
 
 
 @app.command()

@@ -116,7 +116,8 @@ def forecast_sight(forecast: Forecast) -> dict[Key, Sight]:
         "model": forecast.model,
     }
     about = f"{forecast.symbol}/{forecast.interval}/{forecast.horizon}"
-    return {("forecast", about): Sight(data, forecast.issued_at)}
+    # Not `issued_at`: every answer has its own, so each reader of the news would make more of them.
+    return {("forecast", about): Sight(data, (forecast.data_as_of, forecast.model))}
 
 
 async def _seen(part: Callable[[], Awaitable[dict[Key, Sight]]]) -> dict[Key, Sight]:

@@ -5,6 +5,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 
+from deployments.common.settings import located
 from deployments.local_stack.home import StackHome
 from deployments.local_stack.ports import free_ports
 
@@ -75,6 +76,7 @@ def head_environment(home: StackHome, profile: Profile, services: dict[str, str]
     environment |= profile_environment(profile, home.runtime)
     environment |= {
         "CANDLECAST_HOME": str(home.root),
+        "MODEL_REGISTRY": located(environment.get("MODEL_REGISTRY", "")),
         "HF_HUB_OFFLINE": environment.get("HF_HUB_OFFLINE", "1"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
         "AUTOSCALER_METRIC_PORT": str(agent_metrics),

@@ -226,6 +226,10 @@ async def test_part_that_does_not_answer_is_health_news_only(fakes: Fakes) -> No
 def test_forecast_is_news_once() -> None:
     first = forecast_sight(forecast(ForecastRequest("BTCUSD"), NOW))
     assert changes(first, forecast_sight(forecast(ForecastRequest("BTCUSD"), NOW))) == []
+    again = replace(forecast(ForecastRequest("BTCUSD"), NOW), issued_at=NOW + timedelta(seconds=5))
+    assert changes(first, forecast_sight(again)) == []
+    other = replace(again, model=replace(again.model, version="20240401T000000Z-bbbbbb"))
+    assert len(changes(first, forecast_sight(other))) == 1
     later = forecast_sight(forecast(ForecastRequest("BTCUSD"), NOW + timedelta(hours=1)))
     assert len(changes(first, later)) == 1
 

@@ -77,3 +77,12 @@ def test_serves_own_proxy_speaks_grpc_to_the_gateway_on_loopback(tmp_path: Path)
     environment = os.environ | profile_environment(Profile.LOOPBACK, tmp_path)
     answer = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "True"
+
+
+def test_registry_named_from_here_is_found_from_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODEL_REGISTRY", "models")
+
+    environment = head_environment(StackHome(tmp_path), Profile.LOOPBACK, {})
+
+    assert environment["MODEL_REGISTRY"] == str(tmp_path / "models")
