@@ -1,9 +1,11 @@
 """A load generator: some connections, each asking again as soon as it is answered. One process, one thread, epoll.
 
-`python -m benchmarks._load URL --connections 8 --seconds 5 --header 'X-API-Key: …'` prints one JSON object.
+`python -m benchmarks._load URL --connections 8 --seconds 5 --header 'X-API-Key: …'` prints one JSON object. Several
+URLs of one server are asked for in turn.
 """
 
 import argparse
+import itertools
 import json
 import selectors
 import socket
@@ -11,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -30,9 +33,11 @@ class Load:
     body_bytes: int
 
 
-def measure(url: str, connections: int, seconds: float, headers: dict[str, str] | None = None) -> Load:
+def measure(
+    url: str, connections: int, seconds: float, headers: dict[str, str] | None = None, others: Sequence[str] = ()
+) -> Load:
     """Run the generator in a process of its own; raises where it fails or an answer is not a 200."""
-    command = [sys.executable, "-m", "benchmarks._load", url]
+    command = [sys.executable, "-m", "benchmarks._load", url, *others]
     command += ["--connections", str(connections), "--seconds", str(seconds)]
     for name, value in (headers or {}).items():
         command += ["--header", f"{name}: {value}"]
@@ -49,7 +54,7 @@ class Connection:
     """One connection: sends its request, counts what comes back, and sends it again."""
 
     address: tuple[str, int]
-    request: bytes
+    requests: Iterator[bytes]
     sock: socket.socket = field(init=False)
     began: float = 0.0
     head: bytes = b""
@@ -63,7 +68,7 @@ class Connection:
     def ask(self) -> None:
         self.head, self.left = b"", -1
         self.began = time.perf_counter()
-        self.sock.sendall(self.request)
+        self.sock.sendall(next(self.requests))
 
     def take(self, buffer: bytearray) -> bool:
         """Read what there is; return whether the answer is complete."""
@@ -90,12 +95,12 @@ def _length(head: bytes) -> int:
     return int(fields[b"content-length"])
 
 
-def run(url: str, connections: int, seconds: float, headers: list[str]) -> Load:
+def run(urls: Sequence[str], connections: int, seconds: float, headers: list[str]) -> Load:
     """Load a server for `seconds` seconds, after a tenth of that to warm up."""
-    parts = urlsplit(url)
+    parts = urlsplit(urls[0])
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
-    lines = [f"GET {parts.path}?{parts.query} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*", *headers, "", ""]
-    clients = [Connection(address, "\r\n".join(lines).encode()) for _ in range(connections)]
+    requests = itertools.cycle([_request(url, headers) for url in urls])
+    clients = [Connection(address, requests) for _ in range(connections)]
     _drive(clients, seconds / 10)
     latencies, took = _drive(clients, seconds)
     for client in clients:
@@ -108,6 +113,12 @@ def run(url: str, connections: int, seconds: float, headers: list[str]) -> Load:
         len(ordered),
         clients[0].body_bytes,
     )
+
+
+def _request(url: str, headers: list[str]) -> bytes:
+    parts = urlsplit(url)
+    lines = [f"GET {parts.path}?{parts.query} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*", *headers, "", ""]
+    return "\r\n".join(lines).encode()
 
 
 def _drive(clients: list[Connection], seconds: float) -> tuple[list[float], float]:
@@ -136,12 +147,12 @@ def _drive(clients: list[Connection], seconds: float) -> tuple[list[float], floa
 def main() -> None:
     """Print what was measured."""
     options = argparse.ArgumentParser()
-    options.add_argument("url")
+    options.add_argument("urls", nargs="+", metavar="URL")
     options.add_argument("--connections", type=int, default=8)
     options.add_argument("--seconds", type=float, default=5.0)
     options.add_argument("--header", action="append", default=[])
     chosen = options.parse_args()
-    found = run(chosen.url, chosen.connections, chosen.seconds, chosen.header)
+    found = run(chosen.urls, chosen.connections, chosen.seconds, chosen.header)
     print(json.dumps({name: getattr(found, name) for name in Load.__slots__}))
 
 

@@ -106,7 +106,8 @@ def await_quiet(stack: MeasuredStack) -> None:
         deadline = time.monotonic() + QUIET_S
         while time.monotonic() < deadline:
             count = client.get(f"/api/v1/data/{SYMBOL}?limit=5000").json().get("count", 0)
-            if count >= DAYS * 24 - 1 and not client.get("/api/v1/sync/status").json().get("busy"):
+            # New candles ask for a cycle even where none is due; with many symbols it takes minutes.
+            if count >= DAYS * 24 - 1 and not client.post("/api/v1/sync/stop").json().get("busy"):
                 time.sleep(CALM_S)  # what a start sets in motion comes to rest
                 return
             time.sleep(0.5)

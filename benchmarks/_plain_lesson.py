@@ -68,11 +68,15 @@ class PlainLesson:
 
 def moments(read: torch.Tensor, recent: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean of the newest values and the deviation of each window, (n, 1)."""
-    return read[:, -recent:].mean(dim=1, keepdim=True), read.std(dim=1, keepdim=True) + SMALLEST_SPREAD
+    mean = read.mean(dim=1, keepdim=True)
+    centre = mean if recent == read.shape[1] else read[:, -recent:].mean(dim=1, keepdim=True)
+    # The library's own deviation takes a multiple of the time.
+    deviation = ((read - mean).square_().sum(dim=1, keepdim=True) / (read.shape[1] - 1)).sqrt_()
+    return centre, deviation + SMALLEST_SPREAD
 
 
 def forecast(trained: Trained, shape: NetworkConfig, read: FloatArray, recent: int, device: str = "cpu") -> FloatArray:
-    """Return quantiles (n, horizon, 9), ascending, in the unit of the windows (n, input_size)."""
+    """Return the network's own quantiles (n, horizon, …), ascending, in the unit of the windows (n, input_size)."""
     answers = []
     for weights in trained.members:
         module = network.with_weights(network.build(shape, device), weights).eval()

@@ -1,30 +1,34 @@
-"""One forecast: from bars to quantiles in this process, beside `NeuralForecast.predict`, and over HTTP in our graph.
+"""One forecast and many: from bars to quantiles in this process, beside `NeuralForecast.predict`, and over HTTP.
 
-Ours is the whole way of a request once its bars are read: features, forward pass of every member, calibration, and the
-baseline that is issued along. The peer gets one window of the same length a series as a frame, and answers one network.
-`--no-http` leaves the graph out.
+Ours is the whole way of a request once its bars are read: features, the networks, calibration, and the baseline that is
+issued along, on one thread, which is what Ray gives a replica. The peer gets the same candles as a frame and as many
+networks of the same shape; below it, what it takes when it gets only the bars that it reads, and with one network. It
+has every processor. Over HTTP, a forecast asked for again and one that has to be made are set beside fixed bytes of the
+same size. `--no-http` leaves the graph out.
 """
 
 import argparse
+import logging
 import statistics
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks._load import measure
 from benchmarks._measured_graph import FIXED
-from benchmarks._measured_stack import SYMBOL, MeasuredStack, running_stack, stack_home, write_candles
-from deployments.forecasting.bars import bars_of
+from benchmarks._measured_stack import DAYS, SYMBOL, MeasuredStack, running_stack, stack_home, write_candles
+from benchmarks._synthetic import candle_tables
+from deployments.forecasting import network
 from deployments.forecasting.fitting import Fitted, fit
-from deployments.forecasting.history import History
+from deployments.forecasting.history import history_of
 from deployments.forecasting.ladder import Task, predict
 from deployments.forecasting.models import Decision, ModelCard, ModelStatus
 from deployments.forecasting.network import NetworkConfig
@@ -33,12 +37,20 @@ from deployments.forecasting.registry import Registry
 from deployments.forecasting.scale import HISTORY_BARS
 from deployments.forecasting.shelf import Choice, LoadedModel
 from deployments.forecasting.training import TrainingConfig
-from deployments.market_data.models import CANDLE_SCHEMA, Interval
+from deployments.market_data.models import Candles, Interval, Source
 
 BATCHES = (1, 32, 256)
-REPEATS = 20
-SECONDS = 10.0
-CONNECTIONS = (1, 8, 32)
+REPEATS = 15
+LINES = (
+    ("asked again", 1, 6.0),
+    ("asked again", 8, 6.0),
+    ("asked again", 32, 6.0),
+    # Short, so that no instant comes twice.
+    ("made anew", 1, 4.0),
+    ("fixed bytes", 1, 6.0),
+    ("fixed bytes", 8, 6.0),
+    ("fixed bytes", 32, 6.0),
+)
 STEPS = 90
 """Enough for a model that answers; how well does not matter here."""
 
@@ -56,74 +68,61 @@ def median_ms(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def walk_panel(symbols: int = 4, bars: int = 3_000) -> tuple[Panel, dict[str, pd.DataFrame]]:
-    """Return random candles as a panel and as frames."""
-    tables = {}
-    for number in range(symbols):
-        random = np.random.default_rng(number)
-        close = 100 * np.exp(np.cumsum(random.normal(0, 0.005, bars)))
-        opened = np.concatenate([[100.0], close[:-1]])
-        times = pd.date_range("2024-01-01", periods=bars, freq="h", tz="UTC")
-        columns = {"time": times, "open": opened, "high": np.maximum(opened, close) * 1.001, "close": close}
-        frame = pd.DataFrame(columns | {"low": np.minimum(opened, close) * 0.999, "volume": 1.0})
-        tables[f"S{number}USD"] = frame
-    return panel_of({name: as_arrow(frame) for name, frame in tables.items()}, Interval.H1), tables
-
-
-def as_arrow(frame: pd.DataFrame) -> pa.Table:
-    """Return candles as market data sends them."""
-    return pa.Table.from_pandas(frame[CANDLE_SCHEMA.names], schema=CANDLE_SCHEMA, preserve_index=False)
-
-
-def tasks_of(frame: pd.DataFrame, loaded: LoadedModel, count: int) -> list[Task]:
-    """Return as many forecasts to make, each of another stretch of the same candles."""
+def tasks_of(loaded: LoadedModel, count: int) -> list[Task]:
+    """Return as many forecasts to make, each of another symbol at the same instant."""
     tasks = []
-    for number in range(count):
-        table = as_arrow(frame.iloc[number : number + HISTORY_BARS])
-        last = table["time"][-1].as_py()
-        bars = bars_of(table, "24/7", Interval.H1)
-        history = History("S0USD", Interval.H1, "24/7", bars, last, last, False, 0)
-        tasks.append(Task(Choice(loaded), history, loaded.card.horizon))
+    for symbol, table in candle_tables(count, HISTORY_BARS).items():
+        candles = Candles(symbol, Interval.H1, table, Source.DATABASE, None, stale=False)
+        tasks.append(Task(Choice(loaded), history_of(candles, "24/7"), loaded.card.horizon))
     return tasks
 
 
-def library_ms(frame: pd.DataFrame, shape: NetworkConfig, count: int) -> float:
-    """Return the time of the library's own predict on as many windows as a frame."""
-    from neuralforecast import NeuralForecast
-    from neuralforecast.losses.pytorch import MQLoss
-    from neuralforecast.models import NHITS
+class Library:
+    """NeuralForecast with networks of our shape, fitted for one step."""
 
-    size = shape.input_size
-    rows = [
-        pd.DataFrame({"unique_id": number, "ds": frame["time"].dt.tz_localize(None), "y": frame["close"]})[
-            number : number + size
-        ]
-        for number in range(count)
-    ]
-    windows = pd.concat(rows)
-    model = NHITS(
-        h=shape.horizon, input_size=size, loss=MQLoss(level=[80, 90]), max_steps=1, accelerator="cpu", logger=False,
-        enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
-    )  # fmt: skip
-    library = NeuralForecast(models=[model], freq="h")
-    whole = pd.DataFrame({"unique_id": 0, "ds": frame["time"].dt.tz_localize(None), "y": frame["close"]})
-    library.fit(whole[: 4 * size], val_size=0)
-    return median_ms(lambda: library.predict(windows))
+    def __init__(self, shape: NetworkConfig, networks: int) -> None:
+        from neuralforecast import NeuralForecast
+        from neuralforecast.models import NHITS
+
+        arguments = {**network.arguments(replace(shape, regimes=0)), "stat_exog_list": None}
+        models = [NHITS(**arguments, max_steps=1, enable_checkpointing=False) for _ in range(networks)]
+        self._library = NeuralForecast(models=models, freq="h")
+        self._library.fit(frame_of(1, 4 * (shape.input_size + shape.horizon)), val_size=0)
+
+    def predict_ms(self, frame: pd.DataFrame) -> float:
+        """Return the median time of a prediction."""
+        return median_ms(lambda: self._library.predict(frame))
 
 
-def in_process(fitted: Fitted, card: ModelCard, frame: pd.DataFrame) -> None:
+def frame_of(count: int, bars: int) -> pd.DataFrame:
+    """Return the last `bars` of the symbols of `tasks_of` as the library wants them."""
+    parts = []
+    for symbol, table in candle_tables(count, HISTORY_BARS).items():
+        times = table["time"].to_numpy()[-bars:]
+        parts.append(pd.DataFrame({"unique_id": symbol, "ds": times, "y": np.log(table["close"].to_numpy()[-bars:])}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def in_process(fitted: Fitted, card: ModelCard) -> None:
     """Print the times of both in this process."""
     loaded = LoadedModel(card, fitted.predictor())
     shape = NetworkConfig.from_dict(fitted.config["network"])
-    members = fitted.config["training"]["members"]
-    reading = f"{members} networks reading {shape.input_size} of {HISTORY_BARS} bars"
-    print(f"torch threads {torch.get_num_threads()}, {reading}")
-    print(f"{'series':>8}{'ours ms':>10}{'series/s':>10}{'predict ms':>12}{'ratio':>8}")
+    members = int(fitted.config["training"]["members"])
+    peers = {
+        f"{members} networks, same frame": (Library(shape, members), HISTORY_BARS),
+        f"{members} networks, {shape.input_size} bars": (Library(shape, members), shape.input_size),
+        f"1 network, {shape.input_size} bars": (Library(shape, 1), shape.input_size),
+    }
+    print(f"ours: 1 thread, {members} networks reading {shape.input_size} of {HISTORY_BARS} bars; the peer: ", end="")
+    print(f"{torch.get_num_threads()} threads")
     for count in BATCHES:
-        tasks = tasks_of(frame, loaded, count)
-        ours = median_ms(lambda tasks=tasks: predict(tasks))  # type: ignore[misc]
-        theirs = library_ms(frame, shape, count)
-        print(f"{count:>8}{ours:>10.2f}{1000 * count / ours:>10.0f}{theirs:>12.2f}{theirs / ours:>8.1f}", flush=True)
+        tasks = tasks_of(loaded, count)
+        with threadpool_limits(1):
+            ours = median_ms(lambda tasks=tasks: predict(tasks))  # type: ignore[misc]
+        print(f"{count:>4} series: ours {ours:.2f} ms, {1000 * count / ours:,.0f} series/s", flush=True)
+        for name, (library, bars) in peers.items():
+            theirs = library.predict_ms(frame_of(count, bars))
+            print(f"{'':>13} predict, {name:<23}{theirs:>8.2f} ms, ratio {theirs / ours:.1f}", flush=True)
 
 
 def over_http(folder: Path, fitted: Fitted, card: ModelCard) -> None:
@@ -139,23 +138,33 @@ def over_http(folder: Path, fitted: Fitted, card: ModelCard) -> None:
 
 
 def measure_profile(profile: str, stack: MeasuredStack) -> None:
-    """Print one profile's lines, and the distance that has a goal."""
+    """Print one profile's lines, and the distances that have a goal."""
     headers = stack.headers | {"Accept-Encoding": "identity"}
-    p50, size = {}, 0
-    for name in ("forecast", "fixed bytes"):
-        path = f"/api/v1/forecast/{SYMBOL}" if name == "forecast" else f"{FIXED}{size}"
-        for connections in CONNECTIONS:
-            load = measure(stack.url + path, connections, SECONDS, headers)
-            p50[name, connections], size = load.p50_ms, load.body_bytes
-            figures = f"{load.per_s:>10.0f}{load.p50_ms:>10.2f}{load.p99_ms:>10.2f}{load.body_bytes / 1000:>9.1f}"
-            print(f"{f'{profile}, {name}':<26}{connections:>6}{figures}", flush=True)
-    beyond = p50["forecast", 1] - p50["fixed bytes", 1]
-    print(f"{profile} p50 at one connection: {beyond:.2f} ms beyond fixed bytes (goal at most {P50_GOAL_MS:g})")
+    again, size = [f"{stack.url}/api/v1/forecast/{SYMBOL}"], 0
+    made = [f"{again[0]}?as_of={instant:%Y-%m-%dT%H:00:00Z}" for instant in earlier_hours()]
+    p50 = {}
+    for name, connections, seconds in LINES:
+        fixed = [f"{stack.url}{FIXED}{size}"]
+        urls = {"asked again": again, "made anew": made, "fixed bytes": fixed}[name]
+        load = measure(urls[0], connections, seconds, headers, urls[1:])
+        p50[name, connections], size = load.p50_ms, load.body_bytes
+        figures = f"{load.per_s:>10.0f}{load.p50_ms:>10.2f}{load.p99_ms:>10.2f}{load.body_bytes / 1000:>9.1f}"
+        print(f"{f'{profile}, {name}':<26}{connections:>6}{figures}", flush=True)
+    for name in ("asked again", "made anew"):
+        beyond = p50[name, 1] - p50["fixed bytes", 1]
+        print(f"{profile} p50 at one connection, {name}: {beyond:.2f} ms beyond fixed bytes (goal {P50_GOAL_MS:g})")
+
+
+def earlier_hours() -> list[datetime]:
+    """Return instants to forecast from: each is another last bar, and has all the history that a model reads."""
+    now = datetime.now(UTC)
+    return [now - timedelta(hours=hours) for hours in range(2, 24 * DAYS - HISTORY_BARS)]
 
 
 def card_of(fitted: Fitted, panel: Panel) -> ModelCard:
     """Return the card of a version that is published for its speed alone."""
-    now = datetime.now(UTC)
+    # Older than every instant that is forecast from: else no model answers.
+    now = datetime.now(UTC) - timedelta(days=DAYS)
     shape = NetworkConfig.from_dict(fitted.config["network"])
     card = ModelCard(
         version="", interval=Interval.H1, horizon=shape.horizon, input_size=shape.input_size,
@@ -170,10 +179,11 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m benchmarks.forecast")
     options.add_argument("--no-http", action="store_true", help="leave the running graph out")
     warnings.simplefilter("ignore")
-    panel, frames = walk_panel()
+    logging.disable(logging.WARNING)
+    panel = panel_of(candle_tables(4, 3_000), Interval.H1)
     fitted = fit(panel, NetworkConfig(), TrainingConfig(max_steps=STEPS))
     card = card_of(fitted, panel)
-    in_process(fitted, card, frames["S0USD"])
+    in_process(fitted, card)
     if not options.parse_known_args()[0].no_http:
         with stack_home() as folder:
             over_http(folder, fitted, card)

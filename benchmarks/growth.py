@@ -6,7 +6,7 @@ calibration. Reading candles and encoding answers are measured elsewhere. A thou
 
 import time
 
-import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks._synthetic import candle_tables
 from deployments.forecasting.fitting import fit
@@ -40,12 +40,16 @@ def choice() -> Choice:
 
 def main() -> None:
     """Print the table."""
-    # As in a replica, to which Ray gives as many threads as it has processors: one.
-    torch.set_num_threads(1)
-    chosen = choice()
+    # As in a replica, to which Ray gives one thread.
+    with threadpool_limits(1):
+        measure(choice())
+
+
+def measure(chosen: Choice) -> None:
+    """Forecast more and more symbols."""
     tables = list(candle_tables(DIFFERENT, HISTORY_BARS).items())
     answers = [Candles(symbol, Interval.H1, table, Source.DATABASE, None, stale=False) for symbol, table in tables]
-    print(f"torch threads {torch.get_num_threads()}, {HISTORY_BARS} bars each, {CHUNK} symbols a call")
+    print(f"{HISTORY_BARS} bars each, {CHUNK} symbols a call")
     print(f"{'symbols':>8}{'seconds':>9}{'ms a symbol':>13}{'reading':>9}{'forecast':>10}{'series/s':>10}")
     predict([Task(chosen, history_of(answers[0], "24/7"), 24)])
     for count in COUNTS:

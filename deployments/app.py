@@ -11,7 +11,14 @@ from ray.serve import Application
 from ray.serve.config import DeploymentActorConfig
 
 from deployments.analysis.deployment import Analyst
-from deployments.common.settings import EasyInsightSettings, KeeperSettings, OllamaSettings, StackSettings, SyncSettings
+from deployments.common.settings import (
+    EasyInsightSettings,
+    KeeperSettings,
+    Location,
+    OllamaSettings,
+    StackSettings,
+    SyncSettings,
+)
 from deployments.forecasting.deployment import Forecaster, ForecastKeeper
 from deployments.gateway.deployment import Gateway
 from deployments.knowledge.deployment import Knowledge, KnowledgeSync
@@ -57,7 +64,7 @@ class GraphArgs(BaseModel):
 
     release: str = ""
     home: Path | None = None
-    model_registry: str = ""
+    model_registry: Location = ""
     dashboard: Path = REPOSITORY / "frontend" / "dist"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     easyinsight_url: str | None = None

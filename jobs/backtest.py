@@ -20,6 +20,7 @@ from deployments.forecasting.registry import Registry
 from deployments.forecasting.training_data import MarketData, training_data
 from deployments.market_data.models import Interval
 from jobs import cluster
+from jobs.options import interval
 
 APPLICATION = "candlecast"
 READ_TIMEOUT_S = 120.0
@@ -71,9 +72,7 @@ def market_data() -> MarketData:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="backtest", description="Score a model version on stored candles.")
     parser.add_argument("version", nargs="?", default="", help="by default the champion")
-    parser.add_argument(
-        "--interval", type=Interval, choices=list(Interval), default=Interval.H1, help="of the champion"
-    )
+    parser.add_argument("--interval", type=interval, default=Interval.H1, help="of the champion")
     parser.add_argument("--horizon", type=int, default=24, help="of the champion")
     parser.add_argument("--days", type=float, default=30.0, help="of the newest bars to forecast")
     parser.add_argument("--symbols", default="", help="comma separated; by default every enabled symbol")

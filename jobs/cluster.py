@@ -1,6 +1,8 @@
 """The cluster that a job belongs to."""
 
+import math
 import os
+from pathlib import Path
 
 from deployments.common.settings import StackSettings
 
@@ -17,8 +19,19 @@ def connect(log_to_driver: bool = False) -> None:
 
     if ray.is_initialized():
         return
-    note = StackSettings.read().candlecast_home.resolve() / "ray.address"
+    note = _note()
     address = note.read_text(encoding="utf-8").strip() if note.exists() else os.environ.get("RAY_ADDRESS", "auto")
     environment = {} if address == "auto" else {"RAY_ADDRESS": address}
     os.environ.update(environment)
     ray.init(address=address, log_to_driver=log_to_driver, runtime_env={"env_vars": environment})
+
+
+def fixed_cpus() -> float:
+    """Return the CPUs of a local stack, which stays as large as it is; infinity on a cluster, which may grow."""
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 1.0)) if _note().exists() else math.inf
+
+
+def _note() -> Path:
+    return StackSettings.read().candlecast_home.resolve() / "ray.address"

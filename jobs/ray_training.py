@@ -20,6 +20,7 @@ from deployments.forecasting.network import NetworkConfig
 from deployments.forecasting.training import Hooks, TrainingConfig, train
 from deployments.forecasting.training_run import Progress
 from deployments.forecasting.training_state import State, Trained, load_state, save_state, trained_of
+from jobs.cluster import fixed_cpus
 
 STATE_FILE = "state.pt"
 MAX_RESUMES = 2
@@ -57,7 +58,7 @@ class Workers:
                 "run_id": self.run_id,
                 "models": self.home / "models",
             },
-            scaling_config=scaling(self.count, self.gpu_share, ray.cluster_resources().get("GPU", 0.0)),
+            scaling_config=self._scaling(),
             run_config=RunConfig(
                 name=self.run_id,
                 storage_path=str(self.folder.parent),
@@ -70,11 +71,25 @@ class Workers:
             raise RuntimeError("training ended without a checkpoint")
         return trained_of(state_in(checkpoint))
 
+    def _scaling(self) -> ScalingConfig:
+        config = scaling(self.count, self.gpu_share, ray.cluster_resources().get("GPU", 0.0), fixed_cpus())
+        needed, free = config.total_resources, ray.available_resources()
+        for name in ("CPU", "GPU"):
+            if needed.get(name, 0.0) > free.get(name, 0.0):
+                # Ray Train waits without a word and without an end.
+                _say(f"waiting: the workers need {needed[name]:g} {name}, {free.get(name, 0.0):g} are free")
+        return config
 
-def scaling(workers: int, gpu_share: float, gpus: float) -> ScalingConfig:
-    """Return what the workers ask of the cluster: one CPU each, and a share of a GPU where there is one."""
+
+def scaling(workers: int, gpu_share: float, gpus: float, cpus: float) -> ScalingConfig:
+    """Return what the workers ask of the cluster: a CPU each, and a share of a GPU where there is one.
+
+    Of `cpus` that do not become more they ask no more than half together: the rest is held by the graph, and what is
+    never free would be waited for without an end. It is a right to start there, no limit.
+    """
     use_gpu = gpu_share > 0 and gpus > 0
-    resources = {"CPU": 1.0, "GPU": gpu_share} if use_gpu else {"CPU": 1.0}
+    cpu = min(1.0, cpus / 2 / workers)
+    resources = {"CPU": cpu, "GPU": gpu_share} if use_gpu else {"CPU": cpu}
     return ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources)
 
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import FrameType
@@ -26,15 +26,15 @@ from deployments.forecasting.client import ForecasterClient
 from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import Decision, TrainingRequest, TrainingState
 from deployments.forecasting.panel import panel_of
-from deployments.forecasting.resumption import known_at, resumable
+from deployments.forecasting.resumption import known_at, reaching, resumable
 from deployments.forecasting.training import TrainingConfig
 from deployments.forecasting.training_data import TrainingData, training_data
 from deployments.forecasting.training_plan import described, plan_of
 from deployments.forecasting.training_run import Promote, TrainingJob, shape_of
 from deployments.forecasting.trainings import check_training, next_run_id
 from deployments.market_data.client import MarketDataClient
-from deployments.market_data.models import Interval
-from jobs.cluster import connect
+from jobs.cluster import connect, fixed_cpus
+from jobs.options import interval, numbers, share, worker_count
 from jobs.ray_training import Workers
 from jobs.training_display import TrainingDisplay
 
@@ -45,11 +45,11 @@ PROMOTE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run to carry out; `known_at` is the instant a resumed run first began, None for a new one."""
+    """One run to carry out, on what was known when it first began."""
 
     run_id: str
     request: TrainingRequest
-    known_at: datetime | None
+    began: datetime
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(str(error))
     with TrainingDisplay(ledger, task.run_id) as display:
         connect(log_to_driver=not display.is_watched)
+        if options.num_workers > (cpus := fixed_cpus()):
+            parser().error(f"argument --num-workers: this machine has {cpus:g} CPUs, one worker each at most")
         if options.dry_run:
             return plan(task, display.say)
+        task = entered(task, ledger)
         job = TrainingJob(task.run_id, task.request, home / "models", display.say, registry=settings.model_registry)
         signal.signal(signal.SIGTERM, partial(_stop, job))
         workers = Workers(task.run_id, home, options.num_workers, options.gpu_share)
@@ -105,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m jobs.train_nhits", description="Train NHITS on the cluster.")
     options.add_argument("--run-id", default="", help="name of the run, by default that of the Ray job")
     options.add_argument("--symbols", default="", help="comma separated; by default every enabled symbol")
-    options.add_argument("--interval", type=Interval, choices=list(Interval), default=wanted.interval)
+    options.add_argument("--interval", type=interval, default=wanted.interval, help="length of a bar: 1m to 1d")
     options.add_argument("--horizon", type=int, default=wanted.horizon, help="bars to forecast")
     options.add_argument("--input-size", type=int, default=wanted.input_size, help="bars of the price path to read")
     options.add_argument("--max-steps", type=int, default=wanted.max_steps)
@@ -114,8 +117,8 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--lookback-days", type=int, default=None, help="by default all history")
     options.add_argument("--seed", type=int, default=wanted.seed)
-    options.add_argument("--num-workers", type=int, default=1)
-    options.add_argument("--gpu-share", type=float, default=0.3, help="of one GPU per worker, where there are GPUs")
+    options.add_argument("--num-workers", type=worker_count, default=1, help="one CPU each")
+    options.add_argument("--gpu-share", type=share, default=0.3, help="of one GPU per worker, where there are GPUs")
     options.add_argument("--resume", metavar="RUN_ID", default="", help="go on where this run was stopped or failed")
     options.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     options.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True)
@@ -130,12 +133,19 @@ def task_of(options: argparse.Namespace, ledger: TrainingLedger) -> Task:
     """
     if options.resume:
         run = resumable(ledger.run(options.resume), utc_now())
-        ledger.update(run.id, state=TrainingState.PENDING, phase="waiting", error="")
+        # The job that bears the run's id has ended: whoever looks at that one would take the run for over.
+        job_id = submission_id(os.environ) or f"{run.id}-resumed"
+        ledger.update(run.id, state=TrainingState.PENDING, phase="waiting", error="", job_id=job_id)
         return Task(run.id, run.request, run.created_at)
     request = request_of(options)
     check_training(request)
     run_id = options.run_id or submission_id(os.environ) or next_run_id(request, ledger.ids())
-    return Task(run_id, request, None)
+    return Task(run_id, request, utc_now())
+
+
+def entered(task: Task, ledger: TrainingLedger) -> Task:
+    """Enter a run unless it is, and return the task as of the instant that its record names."""
+    return replace(task, began=ledger.start(task.run_id, task.request, task.request.max_steps).created_at)
 
 
 def request_of(options: argparse.Namespace) -> TrainingRequest:
@@ -152,11 +162,6 @@ def request_of(options: argparse.Namespace) -> TrainingRequest:
     )
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Return comma separated numbers."""
-    return tuple(float(number) for number in text.split(",") if number.strip())
-
-
 def submission_id(environment: "os._Environ[str] | dict[str, str]") -> str:
     """Return the id that `ray job submit` gave this process, so that its log and its stop are found; else nothing."""
     try:
@@ -167,10 +172,10 @@ def submission_id(environment: "os._Environ[str] | dict[str, str]") -> str:
 
 
 def read(task: Task) -> TrainingData:
-    """Read candles from the `MarketData` deployment: for a resumed run, those that it began with."""
+    """Read candles from the `MarketData` deployment: those that were known when the run began."""
     market = MarketDataClient(serve.get_deployment_handle("MarketData", APP), READ_TIMEOUT_S)
-    data = asyncio.run(training_data(market, task.request))
-    return known_at(data, task.request.interval, task.known_at) if task.known_at else data
+    data = asyncio.run(training_data(market, reaching(task.request, task.began, utc_now())))
+    return known_at(data, task.request, task.began)
 
 
 def promote(version: str) -> Decision:

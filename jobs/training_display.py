@@ -14,6 +14,9 @@ from deployments.forecasting.models import TrainingRun
 
 LOOK_EVERY_S = 0.5
 
+TRAINING = "training"
+"""The phase in which steps are taken; those after it say nothing of how long they last."""
+
 
 class TrainingDisplay:
     """Follow a run's record while it is entered; on a terminal the steps move a bar."""
@@ -67,8 +70,8 @@ class TrainingDisplay:
                 continue
             if task is None:
                 self._bar.start()
-                task = self._bar.add_task("training", total=run.max_steps, detail="")
-            self._bar.update(task, completed=run.step, detail=detail_of(run))
+                task = self._bar.add_task(TRAINING, total=run.max_steps, detail="")
+            self._bar.update(task, completed=run.step, description=run.phase, detail=detail_of(run))
 
     def _run(self) -> TrainingRun | None:
         try:
@@ -82,6 +85,6 @@ def detail_of(run: TrainingRun) -> str:
     parts = [f"step {run.step}/{run.max_steps}"]
     if run.train_loss is not None and run.validation_loss is not None:
         parts.append(f"train {run.train_loss:.5f} validation {run.validation_loss:.5f}")
-    if run.eta_s is not None:
+    if run.eta_s is not None and run.phase == TRAINING:
         parts.append(f"at most {run.eta_s:.0f} s to go")
     return "  ".join(parts)

@@ -7,9 +7,9 @@ uses them: arguments bound into a graph are stored by the Serve controller.
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -144,6 +144,14 @@ class KeeperSettings(EnvironmentSettings):
     keep_days: float = Field(default=30.0, ge=0)
 
 
+def located(place: str) -> str:
+    """Return a folder as an absolute path, the same to processes in different folders; a URI stays as it is."""
+    return place if not place or "://" in place else str(Path(place).expanduser().resolve())
+
+
+Location = Annotated[str, AfterValidator(located)]
+
+
 class StackSettings(EnvironmentSettings):
     """Where state lives, how to log, and which embedding model to load.
 
@@ -151,7 +159,7 @@ class StackSettings(EnvironmentSettings):
     """
 
     candlecast_home: Path = Path(".candlecast")
-    model_registry: str = ""
+    model_registry: Location = ""
     candlecast_public: bool = False
     embedding_model: str = ""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

@@ -6,6 +6,7 @@ strongest baseline needs a fit and lives in `recipe.py`: last value with HAR-sea
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def drift_quantiles(log_closes: FloatArray, horizon: int, known: Mask | None = N
     _check(log_closes, MIN_BASELINE_BARS)
     moves, came = _moves(log_closes, known)
     count = np.maximum(came.sum(axis=1, keepdims=True), 1)
-    slope = (moves * came).sum(axis=1, keepdims=True) / count
+    slope = moves.sum(axis=1, keepdims=True) / count
     deviation = np.sqrt(((moves - slope) ** 2 * came).sum(axis=1, keepdims=True) / count)
     steps = np.arange(1, horizon + 1)
     # The estimated slope is itself uncertain: its error grows with the step, not with its root.
@@ -77,29 +78,45 @@ def ewma_volatility(log_closes: FloatArray, halflife: float = 48, known: Mask | 
     moves, came = _moves(log_closes, known)
     ages = np.arange(moves.shape[1])[::-1]
     weights = 0.5 ** (ages / halflife)
-    volatility: FloatArray = np.sqrt((moves**2 * came) @ weights / np.maximum(came @ weights, _FLOOR))
+    volatility: FloatArray = np.sqrt((moves * moves) @ weights / np.maximum(came @ weights, _FLOOR))
     return volatility
 
 
 def naive_scale(log_closes: FloatArray, known: Mask | None = None) -> FloatArray:
     """Return the mean absolute one-bar log move, shape (n,): the denominator of the scaled error."""
     moves, came = _moves(log_closes, known)
-    scale: FloatArray = (np.abs(moves) * came).sum(axis=1) / np.maximum(came.sum(axis=1), 1)
+    scale: FloatArray = np.abs(moves, out=moves).sum(axis=1) / np.maximum(came.sum(axis=1), 1)
     return scale
 
 
+def naive_deviation(log_closes: FloatArray, known: Mask | None = None) -> FloatArray:
+    """Return the root mean squared one-bar log move, shape (n,): the denominator of the scaled squared error."""
+    moves, came = _moves(log_closes, known)
+    deviation: FloatArray = np.sqrt((moves**2 * came).sum(axis=1) / np.maximum(came.sum(axis=1), 1))
+    return deviation
+
+
+@lru_cache(maxsize=256)
 def standard_quantiles(horizon: int) -> FloatArray:
     """Return the standardised quantiles of each step, (horizon, 9), symmetric around zero."""
     steps = np.log(np.arange(1, horizon + 1))
     known = np.log(_STEPS)
     upper = np.stack([np.interp(steps, known, column) for column in zip(*_UPPER_HALF, strict=True)], axis=1)
-    return np.concatenate([-upper[:, ::-1], np.zeros((horizon, 1)), upper], axis=1)
+    quantiles = np.concatenate([-upper[:, ::-1], np.zeros((horizon, 1)), upper], axis=1)
+    quantiles.flags.writeable = False
+    return quantiles
 
 
 def _moves(log_closes: FloatArray, known: Mask | None) -> tuple[FloatArray, FloatArray]:
-    """Return one-bar log moves and 1 for each that has a bar at both of its ends, else 0; both (n, L - 1)."""
+    """Return one-bar log moves (n, L - 1), 0 without a bar at both ends, and 1 for each that has both, else 0.
+
+    The second has one row for all where every bar did come.
+    """
     moves = np.diff(log_closes, axis=1)
-    return moves, np.ones(moves.shape) if known is None else (known[:, 1:] & known[:, :-1]).astype(np.float64)
+    if known is None or known.all():
+        return moves, np.ones((1, moves.shape[1]))
+    came = (known[:, 1:] & known[:, :-1]).astype(np.float64)
+    return moves * came, came
 
 
 def _spread(centre: FloatArray, scale: FloatArray) -> FloatArray:

@@ -5,12 +5,13 @@ over in full costs 1 % of pinball loss. So how far to trust it is itself measure
 fitted on.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from deployments.forecasting.evaluation import pinball_losses
-from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray, mixed
 from deployments.market_data.instants import Times
 from deployments.market_data.models import Interval
 
@@ -28,32 +29,45 @@ DOUBT_HORIZONS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """What came, (n, horizon), and what model and baseline had said, (n, horizon, 9), all in log price.
+    """What came, (n, horizon), and what had been said, (n, horizon, 9), all in log price.
 
+    `model` is the network's correction of `prior`, what volatility alone says; `baseline` serves where no model does.
     `horizons` counts the stretches of one horizon, without overlap, that the windows come from.
     """
 
     actual: FloatArray
     model: FloatArray
+    prior: FloatArray
     baseline: FloatArray
     horizons: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """`stretch` (horizon, 9) multiplies each quantile's distance from the median, `blend` is the model's weight."""
+    """What is done to the network's quantiles before they are served, in this order.
+
+    `share` is their weight beside what volatility alone says (`recipe.quantiles_of`), `stretch` (horizon, 9) multiplies
+    each quantile's distance from the median, `blend` is the weight of it all beside the baseline.
+    """
 
     stretch: FloatArray
     blend: float
+    share: float = 1.0
 
 
 def calibrate(earlier: Sample, later: Sample) -> Calibration:
-    """Fit stretch and blend; `earlier` proposes the stretch, `later` says how far to trust it and how to blend."""
-    trust = fit_trust(later, fit_stretch(earlier.actual, earlier.model))
+    """Fit share, stretch and blend; `earlier` proposes the stretch, `later` says how far to trust it and the rest.
+
+    The share comes first and from `later` alone: the network was stopped where it did best on the earlier windows. Few
+    horizons hardly take anything from it: fitted on a month of stocks, whose network was the better one, it was 0.
+    """
+    share = 1 - believed(later.horizons) * (1 - fit_blend(later.actual, later.model, later.prior))
+    before, after = (mixed(each.model, each.prior, share) for each in (earlier, later))
+    trust = fit_trust(later.actual, after, fit_stretch(earlier.actual, before))
     trust *= believed(earlier.horizons + later.horizons)
-    both = fit_stretch(np.concatenate([earlier.actual, later.actual]), np.concatenate([earlier.model, later.model]))
+    both = fit_stretch(np.concatenate([earlier.actual, later.actual]), np.concatenate([before, after]))
     stretch = 1 + trust * (both - 1)
-    return Calibration(stretch, fit_blend(later.actual, stretched(later.model, stretch), later.baseline))
+    return Calibration(stretch, fit_blend(later.actual, stretched(after, stretch), later.baseline), share)
 
 
 def believed(horizons: int) -> float:
@@ -62,24 +76,26 @@ def believed(horizons: int) -> float:
 
 
 def horizons_of(origins: Times, interval: Interval, horizon: int) -> int:
-    """Return in how many stretches of `horizon` bars any of these forecasts was made."""
-    length = horizon * np.timedelta64(interval.delta)
-    return len(np.unique((origins - origins.min()) // length))
+    """Return how many horizons of `horizon` bars without overlap these forecasts come to.
+
+    Bars are counted, not hours: a market that opens for seven of them a day takes days for 24.
+    """
+    instants = np.unique(origins)
+    apart = np.median(np.diff(instants)) / np.timedelta64(interval.delta) if len(instants) > 1 else 1.0
+    return math.ceil(len(instants) / max(horizon / apart, 1.0))
 
 
-def fit_trust(later: Sample, stretch: FloatArray) -> float:
+def fit_trust(actual: FloatArray, model: FloatArray, stretch: FloatArray) -> float:
     """Return the share of an earlier stretch that gives the lowest pinball loss; the smaller where two are equal."""
-    losses = [
-        pinball_losses(later.actual, stretched(later.model, 1 + trust * (stretch - 1))).mean() for trust in TRUSTS
-    ]
+    losses = [pinball_losses(actual, stretched(model, 1 + trust * (stretch - 1))).mean() for trust in TRUSTS]
     return TRUSTS[int(np.argmin(losses))]
 
 
-def calibrated(quantiles: FloatArray, baseline: FloatArray, calibration: Calibration) -> FloatArray:
-    """Return the quantiles to serve: the model's, stretched, mixed with the baseline's, ascending."""
-    model = stretched(quantiles, calibration.stretch)
-    mixed: FloatArray = np.sort(calibration.blend * model + (1 - calibration.blend) * baseline, axis=-1)
-    return mixed
+def calibrated(model: FloatArray, baseline: FloatArray, calibration: Calibration) -> FloatArray:
+    """Return the quantiles to serve, ascending: the model's, the network's share in them, stretched and blended."""
+    own = stretched(model, calibration.stretch)
+    served: FloatArray = np.sort(mixed(own, baseline, calibration.blend), axis=-1)
+    return served
 
 
 def fit_stretch(actual: FloatArray, quantiles: FloatArray) -> FloatArray:
@@ -106,7 +122,7 @@ def stretched(quantiles: FloatArray, stretch: FloatArray) -> FloatArray:
 
 def fit_blend(actual: FloatArray, model: FloatArray, baseline: FloatArray) -> float:
     """Return the model's weight that gives the lowest pinball loss; the smaller one where two are equal."""
-    losses = [pinball_losses(actual, blend * model + (1 - blend) * baseline).mean() for blend in BLENDS]
+    losses = [pinball_losses(actual, mixed(model, baseline, blend)).mean() for blend in BLENDS]
     return BLENDS[int(np.argmin(losses))]
 
 

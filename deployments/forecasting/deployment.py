@@ -3,13 +3,14 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray import serve
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
@@ -17,10 +18,10 @@ from deployments.common.errors import CandlecastError
 from deployments.common.telemetry import follow_calls, logger
 from deployments.forecasting.artefact import Tensors
 from deployments.forecasting.client import ForecasterClient
-from deployments.forecasting.forecasts import predict_in_thread
+from deployments.forecasting.job_records import JobRecord, surplus
 from deployments.forecasting.keeper import Keeper, KeeperPolicy
 from deployments.forecasting.keeper_loop import KeeperLoop
-from deployments.forecasting.ladder import Prediction, Task
+from deployments.forecasting.ladder import Prediction, Task, predict
 from deployments.forecasting.models import (
     AccuracyRow,
     Decision,
@@ -46,6 +47,11 @@ APPLICATION = "candlecast"
 KEEPER_TIMEOUT_S = 60.0
 NICENESS = 10
 
+T = TypeVar("T")
+
+JOB_THREADS = 4
+"""Threads that ask the cluster about jobs. It may never answer, and forecasts must not wait for threads that do."""
+
 MOST_TOGETHER = 128
 """Series of one forward pass: those that queued up while the pass before was running, so none waits for company."""
 
@@ -59,34 +65,40 @@ class RayJobs:
     def __init__(self, home: Path, gpu_share: float, registry: str) -> None:
         self._environment = training_environment(home, registry)
         self._gpu_share = gpu_share
+        self._threads = ThreadPoolExecutor(JOB_THREADS)
 
     async def submit(self, run_id: str, request: TrainingRequest) -> None:
         """Start a training job; a run id submitted before starts nothing."""
         command = training_command(run_id, request, self._gpu_share)
-        await asyncio.to_thread(self._submit, run_id, command)
+        await self._apart(self._submit, run_id, command)
 
     async def stop(self, run_id: str) -> None:
         """Ask a job to end: SIGTERM, three seconds later SIGKILL. An unknown or ended job is left alone."""
-        await asyncio.to_thread(self._stop, run_id)
+        await self._apart(self._stop, run_id)
 
     async def states(self) -> dict[str, str]:
         """Return the state of every job that the cluster remembers, by submission id."""
-        jobs = await asyncio.to_thread(lambda: _client().list_jobs())
+        jobs = await self._apart(lambda: _client().list_jobs())
         return {job.submission_id: job.status.value for job in jobs if job.submission_id}
 
     async def log(self, run_id: str) -> str:
         """Return what a job has written so far, nothing for one that the cluster has forgotten."""
-        return await asyncio.to_thread(self._log, run_id)
+        return await self._apart(self._log, run_id)
+
+    async def _apart(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
     def _submit(self, run_id: str, command: str) -> None:
         client = _client()
-        if any(job.submission_id == run_id for job in client.list_jobs()):
+        jobs = client.list_jobs()
+        if any(job.submission_id == run_id for job in jobs):
             return
         client.submit_job(
             entrypoint=on_cluster(ray.get_runtime_context().gcs_address, command),
             submission_id=run_id,
             runtime_env={"env_vars": self._environment},
         )
+        _forget(client, jobs)
 
     def _stop(self, run_id: str) -> None:
         client = _client()
@@ -158,6 +170,8 @@ class Forecaster:
             predict=self._predict_each,
             registry=registry,
         )
+        # A thread of its own: scoreboards and a slow disk may hold those that everything else shares.
+        self._passes = ThreadPoolExecutor(1)
         await self._service.follow_champions()
         # Apart, because a slow disk must not delay a new champion.
         chores = (self._service.follow_champions, self._service.keep_books)
@@ -213,7 +227,7 @@ class Forecaster:
     @serve.batch(max_batch_size=MOST_TOGETHER, batch_wait_timeout_s=0.0)  # type: ignore[untyped-decorator]
     async def _predict_together(self, tasks: list[Task]) -> list[Prediction]:
         # Every task was checked before it came here: what is wrong with one would fail all.
-        return await predict_in_thread(tasks)
+        return await asyncio.get_running_loop().run_in_executor(self._passes, predict, tasks)
 
     def check_health(self) -> None:
         """Raise when the upkeep has ended: a replica without it would serve an old champion for ever."""
@@ -249,3 +263,13 @@ def _builder(device: str) -> ModelBuilder:
 
 def _client() -> JobSubmissionClient:
     return JobSubmissionClient(ray.get_runtime_context().gcs_address)
+
+
+def _forget(client: JobSubmissionClient, jobs: Sequence[JobDetails]) -> None:
+    """Delete the records of long ended training jobs; what cannot be deleted is tried again at the next submission."""
+    records = [JobRecord(job.submission_id, job.end_time) for job in jobs if job.submission_id]
+    for job_id in surplus(records):
+        try:
+            client.delete_job(job_id)
+        except (RuntimeError, ConnectionError) as error:
+            log.warning("job record not deleted", job_id=job_id, reason=f"{error}".splitlines()[0])

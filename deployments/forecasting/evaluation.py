@@ -19,11 +19,13 @@ _SHARES = (_EDGES[2:] - _EDGES[:-2]) / 2
 class PairedLosses:
     """The mean pinball loss of each forecast, (n,), beside the instant it was made at, (n,) `datetime64`.
 
-    Two forecasters scored on the same windows can be compared instant by instant, see `comparison.py`.
+    Two forecasters scored on the same windows can be compared instant by instant, see `comparison.py`, and, where
+    `symbols` (n,) says whose they are, symbol by symbol, see `setback.py`.
     """
 
     origins: npt.NDArray[np.datetime64]
     losses: FloatArray
+    symbols: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +66,23 @@ def score(
     scale: FloatArray,
     origins: npt.NDArray[np.datetime64] | None = None,
     symbols: npt.NDArray[np.str_] | None = None,
+    deviation: FloatArray | None = None,
 ) -> Scores:
     """Score forecasts against what happened.
 
     `actual` (n, h) are log closes, `quantiles` (n, h, 9) log-price quantiles, `last` (n,) the last log close known and
     `scale` (n,) the mean absolute one-bar log move before it (`baselines.naive_scale`). `origins` (n,) are the instants
-    of the last bars read and `symbols` (n,) whose they are; without them nothing is paired or told by symbol. Raises
-    `ValueError` on shapes that do not fit or on no forecast at all. The scaled errors are Hyndman and Koehler's (2006),
-    over forecasts whose past was not flat.
+    of the last bars read and `symbols` (n,) whose they are; without them nothing is paired or told by symbol.
+    `deviation` (n,) is the root mean squared one-bar move (`baselines.naive_deviation`), without it there is no RMSSE.
+    Raises `ValueError` on shapes that do not fit or on no forecast at all. MASE is Hyndman and Koehler's (2006), RMSSE
+    that of the M5 competition (Makridakis et al. 2022), both over forecasts whose past was not flat.
     """
     _check_shapes(actual, quantiles, last, scale)
     losses, median = pinball_losses(actual, quantiles), quantiles[..., MEDIAN]
     crps = 2 * losses @ _SHARES
     within80, within90 = (inside(actual, quantiles, level) for level in (80, 90))
-    mase, rmsse = scaled_errors(actual - median, scale)
+    mase, _ = scaled_errors(actual - median, scale)
+    _, rmsse = scaled_errors(actual - median, np.zeros(len(actual)) if deviation is None else deviation)
     directions = [_direction(actual[:, step], median[:, step], last) for step in range(actual.shape[1])]
     return Scores(
         n=len(actual),
@@ -98,7 +103,7 @@ def score(
         coverage90_by_step=_steps(within90),
         direction_by_step=tuple(share for share, _ in directions),
         by_symbol=_by_symbol(symbols, losses.mean(axis=(1, 2)), within80, within90, actual - median, scale),
-        paired=None if origins is None else PairedLosses(origins, losses.mean(axis=(1, 2))),
+        paired=None if origins is None else PairedLosses(origins, losses.mean(axis=(1, 2)), symbols),
     )
 
 

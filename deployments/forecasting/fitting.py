@@ -1,7 +1,7 @@
 """From a panel to a model with scores: the steps of a training run, each a plain function."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from deployments.common.errors import TooLittleHistory
 from deployments.forecasting.baselines import (
     drift_quantiles,
     ewma_quantiles,
+    naive_deviation,
     naive_scale,
     seasonal_naive_quantiles,
 )
@@ -20,8 +21,8 @@ from deployments.forecasting.network import NetworkConfig, Tensors
 from deployments.forecasting.panel import SHARES, Panel, Positions, Span, origins_in, spans_of
 from deployments.forecasting.predictor import FORMAT, Predictor, tensors_of
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
-from deployments.forecasting.recipe import RECENT, fit_prior, fit_seasons
-from deployments.forecasting.scale import HISTORY_BARS
+from deployments.forecasting.recipe import RECENT, Prior, fit_prior, fit_seasons
+from deployments.forecasting.scale import HISTORY_BARS, ScaleFit
 from deployments.forecasting.training import Hooks, TrainingConfig, train
 from deployments.forecasting.training_state import Trained
 from deployments.forecasting.windows import Past, Windows, spread, windows_at
@@ -88,11 +89,7 @@ def material_of(panel: Panel, shape: NetworkConfig, shares: Shares = SHARES) -> 
     spans = spans_of(panel, shares)
     for span in (spans.train, spans.validation, spans.calibration, spans.test):
         _check(panel, span, shape)
-    origins = origins_of(panel, spans.train, shape)
-    chosen = spread(origins, PRIOR_WINDOWS)
-    since = np.sort(panel.times[chosen])[int(len(chosen) * (1 - RECENT))]
-    seasons = fit_seasons(panel, spans.train)
-    prior = fit_prior(_windows(panel, chosen, shape), seasons, panel.times[chosen] >= since)
+    origins, prior = origins_of(panel, spans.train, shape), _prior(panel, spans.train, shape)
     return Material(panel, origins, origins_of(panel, spans.validation, shape), prior)
 
 
@@ -104,13 +101,20 @@ def finished(
     device: str = "cpu",
     shares: Shares = SHARES,
 ) -> Fitted:
-    """Calibrate trained weights on the validation and calibration spans and return the whole artefact."""
+    """Renew the scale, calibrate on the validation and calibration spans, and return the whole artefact.
+
+    Season and scale have few unknowns: fitted once more on everything before the test span they take in the newest
+    market, with hardly anything to overfit. The network's corrections stay as they were learnt, and so do the levels:
+    those of the newest bars follow its calm spells, and leave intervals too narrow for the next storm.
+    """
     settings = config_of(material, trained, shape, config)
+    spans, panel = spans_of(material.panel, shares), material.panel
+    renewed = _prior(panel, Span(spans.train.start, spans.calibration.end), shape, material.prior.fit)
+    prior = replace(renewed, levels=material.prior.levels)
     identity = Calibration(np.ones((shape.horizon, len(QUANTILES))), 1.0)
-    raw = Predictor(tensors_of(trained.members, material.prior, identity), settings, device)
-    spans = spans_of(material.panel, shares)
-    earlier, later = (_sample(material.panel, span, raw, shape) for span in (spans.validation, spans.calibration))
-    return Fitted(tensors_of(trained.members, material.prior, calibrate(earlier, later)), settings, trained)
+    raw = Predictor(tensors_of(trained.members, prior, identity), settings, device)
+    earlier, later = (_sample(panel, span, raw, shape) for span in (spans.validation, spans.calibration))
+    return Fitted(tensors_of(trained.members, prior, calibrate(earlier, later)), settings, trained)
 
 
 def contest(
@@ -128,12 +132,13 @@ def contest_in(
     panel: Panel, span: Span, candidate: Predictor, shape: NetworkConfig, champion: Predictor | None = None
 ) -> Contest:
     """Score forecasters on the same windows of any span."""
-    origins = spread(origins_of(panel, span, shape), SCORED_WINDOWS)
+    origins = scored_origins(panel, span, shape)
     windows, times, symbols = _windows(panel, origins, shape), panel.times[origins], panel.symbols_at(origins)
-    scale = naive_scale(windows.history, windows.past.known)
+    scale, deviation = (naive(windows.history, windows.past.known) for naive in (naive_scale, naive_deviation))
 
     def scores(forecaster: Forecaster) -> Scores:
-        return score(windows.future, forecast_all(forecaster, windows.past), windows.past.last, scale, times, symbols)
+        quantiles = forecast_all(forecaster, windows.past)
+        return score(windows.future, quantiles, windows.past.last, scale, times, symbols, deviation)
 
     return Contest(
         scores(candidate.quantiles),
@@ -160,7 +165,18 @@ def config_of(material: Material, trained: Trained, shape: NetworkConfig, config
 
 def scored_windows(panel: Panel, span: Span, shape: NetworkConfig) -> Windows:
     """Return the windows of a span that anything is measured on, evenly spread over symbols and time."""
-    return _windows(panel, spread(origins_of(panel, span, shape), SCORED_WINDOWS), shape)
+    return _windows(panel, scored_origins(panel, span, shape), shape)
+
+
+def scored_origins(panel: Panel, span: Span, shape: NetworkConfig) -> Positions:
+    """Return the origins of windows whose bars ahead all came, evenly spread; of any where hardly one is whole.
+
+    A missing bar has no price: the close before would count as a move of nothing, and every interval hold it.
+    """
+    origins = origins_of(panel, span, shape)
+    missing = np.concatenate([[0], np.cumsum(~panel.known)])
+    whole = origins[missing[origins + shape.horizon + 1] == missing[origins + 1]]
+    return spread(whole if len(whole) >= MIN_WINDOWS else origins, SCORED_WINDOWS)
 
 
 def forecast_all(forecaster: Forecaster, past: Past) -> FloatArray:
@@ -183,12 +199,20 @@ def baselines_beside(model: Predictor) -> dict[str, Forecaster]:
     }
 
 
+def _prior(panel: Panel, span: Span, shape: NetworkConfig, like: ScaleFit | None = None) -> Prior:
+    chosen = spread(origins_of(panel, span, shape), PRIOR_WINDOWS)
+    since = np.sort(panel.times[chosen])[int(len(chosen) * (1 - RECENT))]
+    windows, seasons = _windows(panel, chosen, shape), fit_seasons(panel, span)
+    return fit_prior(windows, seasons, panel.times[chosen] >= since, like)
+
+
 def _sample(panel: Panel, span: Span, raw: Predictor, shape: NetworkConfig) -> Sample:
-    origins = spread(origins_of(panel, span, shape), SCORED_WINDOWS)
+    origins = scored_origins(panel, span, shape)
     windows = _windows(panel, origins, shape)
-    model, baseline = (forecast_all(each, windows.past) for each in (raw.raw_quantiles, baseline_of(shape.horizon)))
+    forecasters = raw.raw_quantiles, raw.prior_quantiles, baseline_of(shape.horizon)
+    model, prior, baseline = (forecast_all(each, windows.past) for each in forecasters)
     horizons = horizons_of(panel.times[origins], panel.interval, shape.horizon)
-    return Sample(windows.future, model, baseline, horizons)
+    return Sample(windows.future, model, prior, baseline, horizons)
 
 
 def origins_of(panel: Panel, span: Span, shape: NetworkConfig) -> Positions:

@@ -131,14 +131,18 @@ class Forecasts:
             return error
 
     async def _foresee(self, choice: Choice, histories: Mapping[str, History], horizon: int) -> dict[str, Prediction]:
-        keys = {symbol: _key(choice, history, horizon) for symbol, history in histories.items()}
+        # One version for all, and the baseline for those symbols that the version has lost to it.
+        choices = {symbol: choice.serving(symbol) for symbol in histories}
+        keys = {symbol: _key(choices[symbol], history, horizon) for symbol, history in histories.items()}
         known = {symbol: held for symbol, key in keys.items() if (held := self._predictions.get(key))}
         missing = [symbol for symbol in histories if symbol not in known]
         if missing:
-            tasks = [Task(choice, histories[symbol], horizon) for symbol in missing]
+            tasks = [Task(choices[symbol], histories[symbol], horizon) for symbol in missing]
             for symbol, prediction in zip(missing, await self._predict(tasks), strict=True):
-                self._predictions.put(keys[symbol], prediction)
                 known[symbol] = prediction
+                # A model that failed may answer the next time; the bars stay the same for an hour or a day.
+                if not prediction.failed:
+                    self._predictions.put(keys[symbol], prediction)
         return known
 
     def _tell(self, request: ForecastRequest, history: History, prediction: Prediction, now: datetime) -> Forecast:
@@ -162,6 +166,7 @@ def _key(choice: Choice, history: History, horizon: int) -> str:
     model = choice.loaded.card.version if choice.loaded else choice.reason
     digest = blake2b(history.log_closes.tobytes(), digest_size=16)
     digest.update(history.bars.variances.tobytes())
+    digest.update(history.bars.known.tobytes())
     if choice.recalibration:
         digest.update(choice.recalibration.stretch.tobytes())
     key = (history.symbol, history.interval, horizon, history.calendar, history.last_time.isoformat(), model)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from deployments.common.errors import TooLittleHistory
 from deployments.forecasting.bars import Bars, bars_of
@@ -67,16 +69,21 @@ def history_of(candles: Candles, calendar: str) -> History:
 
 def past_of(histories: Sequence[History], bars: int, steps: int) -> Past:
     """Return what a model reads of at most `bars` bars each, for `steps` ahead; shorter ones are masked in front."""
-    width = min(bars, max(len(history) for history in histories))
-    cut = [_cut(history.bars, width) for history in histories]
+    width = min(bars, max(len(history.bars.times) for history in histories))
+    every = [_filled(history.bars, width) for history in histories]
     return Past(
-        np.stack([each.log_closes for each in cut]),
-        np.stack([each.variances for each in cut]),
-        np.stack([each.known for each in cut]),
-        np.stack([each.hours for each in cut]),
-        np.stack([_coming_hours(each.calendar, each.interval, each.last_time, steps) for each in histories]),
+        _rows([each.log_closes[-width:] for each in every]),
+        _rows([each.variances[-width:] for each in every]),
+        _rows([each.known[-width:] for each in every]),
+        _rows([each.hours[-width:] for each in every]),
+        _rows([_coming_hours(each.calendar, each.interval, each.last_time, steps) for each in histories]),
         np.array([history.calendar for history in histories]),
     )
+
+
+def _rows(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    # `np.stack` makes a view of each first: with hundreds of rows that is half of its time.
+    return np.concatenate(arrays).reshape(len(arrays), -1)
 
 
 def coming_times(calendar: str, interval: Interval, last_time: datetime, n: int) -> tuple[datetime, ...]:
@@ -101,9 +108,10 @@ def _coming(calendar: str, interval: Interval, last_time: datetime, n: int) -> T
     return times
 
 
-def _cut(bars: Bars, width: int) -> Bars:
-    if len(bars) >= width:
-        return bars[-width:]
+def _filled(bars: Bars, width: int) -> Bars:
+    """Return bars of which the last `width` are to be read: shorter ones filled up in front."""
+    if len(bars.times) >= width:
+        return bars
     before = width - len(bars)
     return Bars(
         np.pad(bars.times, (before, 0), mode="edge"),

@@ -8,6 +8,8 @@ import numpy as np
 from deployments.forecasting.models import Forecast, ForecastPoint
 from deployments.forecasting.quantiles import MEDIAN, FloatArray, interval_bounds
 
+_LOG_PRICES = (-700.0, 700.0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IssuedForecast:
@@ -43,19 +45,22 @@ def points_of(
     quantiles: FloatArray, times: tuple[datetime, ...], levels: tuple[float, ...]
 ) -> tuple[ForecastPoint, ...]:
     """Return one point per step, in prices, from log-price quantiles (horizon, 9)."""
-    median = np.exp(quantiles[:, MEDIAN])
-    bounds = {level_name(level): np.exp(interval_bounds(quantiles, level)) for level in levels}
+    names = [level_name(level) for level in levels]
+    bounds = _price(np.array([interval_bounds(quantiles, level) for level in levels]))
+    # Lists, because a number taken out of an array costs ten times as much, and a batch has thousands.
+    lower, upper = bounds[:, 0].T.tolist(), bounds[:, 1].T.tolist()
     return tuple(
-        ForecastPoint(
-            time=time,
-            median=float(median[step]),
-            lower={name: float(lower[step]) for name, (lower, _) in bounds.items()},
-            upper={name: float(upper[step]) for name, (_, upper) in bounds.items()},
-        )
-        for step, time in enumerate(times)
+        ForecastPoint(time, median, dict(zip(names, low, strict=True)), dict(zip(names, high, strict=True)))
+        for time, median, low, high in zip(times, _price(quantiles[:, MEDIAN]).tolist(), lower, upper, strict=True)
     )
 
 
 def level_name(level: float) -> str:
-    """Return a level as people write it: `80`, `97.5`."""
-    return f"{level:g}"
+    """Return a level as people write it: `80`, `97.5`; no two levels have one name."""
+    return repr(float(level)).removesuffix(".0")
+
+
+def _price(log_prices: FloatArray) -> FloatArray:
+    # What no float can hold would be no number in JSON.
+    prices: FloatArray = np.exp(np.clip(log_prices, *_LOG_PRICES))
+    return prices

@@ -9,8 +9,8 @@ from deployments.forecasting.issued import IssuedForecast
 
 log = logger(__name__)
 
-MAX_PENDING = 10_000
-"""Forecasts kept while the store cannot be written; beyond it the oldest go, some 40 MB at a horizon of 24."""
+MAX_STEPS = 240_000
+"""Steps of the forecasts kept while the store cannot be written, some 200 MB; beyond it the oldest forecasts go."""
 
 REMEMBERED = 10_000
 """Keys remembered as stored, so that a forecast asked for a hundred times in its hour is offered once."""
@@ -28,6 +28,7 @@ class ForecastJournal:
     def __init__(self, table: ForecastTable) -> None:
         self._table = table
         self._pending: dict[str, IssuedForecast] = {}
+        self._steps = 0
         self._stored: dict[str, None] = {}
         self._flushing = asyncio.Lock()
 
@@ -37,8 +38,9 @@ class ForecastJournal:
         if key in self._pending or key in self._stored:
             return
         self._pending[key] = issued
-        if len(self._pending) > MAX_PENDING:
-            self._pending.pop(next(iter(self._pending)))
+        self._steps += issued.forecast.horizon
+        while self._steps > MAX_STEPS:
+            self._drop(next(iter(self._pending)))
 
     async def flush(self) -> None:
         """Store what is queued; what cannot be stored stays queued and is logged."""
@@ -55,7 +57,11 @@ class ForecastJournal:
 
     def _forget(self, batch: dict[str, IssuedForecast]) -> None:
         for key in batch:
-            self._pending.pop(key, None)
+            self._drop(key)
             self._stored[key] = None
         while len(self._stored) > REMEMBERED:
             self._stored.pop(next(iter(self._stored)))
+
+    def _drop(self, key: str) -> None:
+        if dropped := self._pending.pop(key, None):
+            self._steps -= dropped.forecast.horizon

@@ -5,12 +5,13 @@ are promoted for being better, and of those worse by more than `MARGIN`, at most
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from deployments.forecasting.comparison import Comparison, compare
-from deployments.forecasting.evaluation import Scores, ratio
+from deployments.forecasting.evaluation import PairedLosses, Scores, ratio
+from deployments.forecasting.setback import losing_symbols
 
 ERROR_RATE = 0.05
 
@@ -29,16 +30,30 @@ LEAKAGE_R_SQUARED = 0.05
 LEAKAGE_CALLS = 500
 """Forecasts below which such shares may be luck."""
 
+LEAKAGE_GAIN = 0.06
+"""Gain in pinball loss over the strongest baseline above which the data must have leaked.
+
+Honest models gain one to two hundredths over a HAR regression; one that is told the volatility to come gains nine.
+Without this a model whose median is the last price would raise no alarm, whatever its scale knows.
+"""
+
 BASELINE = "the EWMA baseline"
+
+NAMED = 5
+"""Symbols that a reason names; the verdict lists all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows for a candidate: `promote`, `keep` the champion, or `reject`; why; and the figures behind it."""
+    """What follows for a candidate: `promote`, `keep` the champion, or `reject`; why; and the figures behind it.
+
+    Of `lost_symbols` the baseline is significantly better: whatever becomes of the candidate, it should not serve them.
+    """
 
     verdict: str
     reason: str
     evidence: dict[str, float]
+    lost_symbols: tuple[str, ...] = ()
 
 
 def judge(
@@ -62,19 +77,33 @@ def judge(
     beside_champion = _compared(candidate, champion) if champion else None
     evidence = _evidence(candidate, baseline, rivals[strongest], champion)
     evidence |= _figures("strongest", beside_strongest) | _figures("champion", beside_champion)
-    reason = _broken(candidate, baseline) or _leaking(candidate) or _worse_than_baseline(candidate, baseline)
-    standing = _standing(candidate, baseline) + _beaten_by(beside_strongest, strongest)
+    reason = _broken(candidate, baseline) or _leaking(candidate, beside_strongest, strongest)
+    reason = reason or _worse_than_baseline(candidate, baseline)
+    lost = _lost_symbols(candidate, baseline)
+    standing = _standing(candidate, baseline) + _beaten_by(beside_strongest, strongest) + _except(lost)
     if reason:
         verdict = "reject"
-    elif beside_champion is None:
+    elif champion is None or beside_champion is None:
         verdict, reason = "promote", f"no champion yet; {standing}"
     else:
-        verdict, reason = _challenge(beside_champion, champion_age)
+        verdict, reason = _challenge(beside_champion, _compared(candidate, champion, MARGIN), champion_age)
         reason = f"{reason}; {standing}"
-    return Verdict(verdict, reason, {name: figure for name, figure in evidence.items() if math.isfinite(figure)})
+    return Verdict(verdict, reason, {name: figure for name, figure in evidence.items() if math.isfinite(figure)}, lost)
 
 
-def _challenge(beside: Comparison, champion_age: timedelta | None) -> tuple[str, str]:
+def limited(verdict: Verdict, unmet: Sequence[str]) -> Verdict:
+    """Return the verdict where champion and candidate did not meet on `unmet` symbols, all of which it would serve."""
+    if verdict.verdict != "promote" or not unmet:
+        return verdict
+    named = ", ".join(unmet[:NAMED]) + (" and more" if len(unmet) > NAMED else "")
+    return replace(
+        verdict, verdict="keep", reason=f"not trained on all that the champion serves, as {named}; {verdict.reason}"
+    )
+
+
+def _challenge(beside: Comparison, within_margin: Comparison, champion_age: timedelta | None) -> tuple[str, str]:
+    if math.isnan(beside.ratio):
+        return "keep", f"{beside.instants} instants on the test span are too few to tell candidate and champion apart"
     told = (
         f"pinball loss {beside.ratio:.4f} times the champion's (90 % interval {beside.low:.4f} to {beside.high:.4f}, "
         f"p = {beside.p_better:.3f} over {beside.instants} instants)"
@@ -83,15 +112,17 @@ def _challenge(beside: Comparison, champion_age: timedelta | None) -> tuple[str,
         return "promote", f"significantly better than the champion: {told}"
     if champion_age is None or champion_age <= MAX_CHAMPION_AGE:
         return "keep", f"not significantly better than the champion: {told}"
-    if beside.high <= 1 + MARGIN:
+    if within_margin.p_better < ERROR_RATE and beside.high <= 1 + MARGIN:
         return "promote", f"the champion is {champion_age.days} days old and the candidate no worse: {told}"
     return "keep", f"the champion is {champion_age.days} days old, but the candidate may be worse: {told}"
 
 
-def _compared(candidate: Scores, other: Scores) -> Comparison:
+def _compared(candidate: Scores, other: Scores, margin: float = 0.0) -> Comparison:
+    """Compare with the other's losses, raised by a share of them."""
     if candidate.paired is None or other.paired is None:
         return Comparison(ratio(candidate, other), math.nan, math.nan, 1.0, 1.0, 0)
-    return compare(candidate.paired, other.paired, len(candidate.pinball_by_step))
+    raised = PairedLosses(other.paired.origins, (1 + margin) * other.paired.losses)
+    return compare(candidate.paired, raised, len(candidate.pinball_by_step))
 
 
 def _broken(candidate: Scores, baseline: Scores) -> str:
@@ -99,7 +130,7 @@ def _broken(candidate: Scores, baseline: Scores) -> str:
     return "" if all(math.isfinite(figure) for figure in figures) else "a score is not finite"
 
 
-def _leaking(candidate: Scores) -> str:
+def _leaking(candidate: Scores, beside_strongest: Comparison, strongest: str) -> str:
     share, calls, foreseen = candidate.directional_accuracy, candidate.directional_calls, candidate.r_squared
     if share is not None and calls >= LEAKAGE_CALLS and share > LEAKAGE_DIRECTION:
         return (
@@ -110,6 +141,11 @@ def _leaking(candidate: Scores) -> str:
         return (
             f"leakage alarm: the median foresaw {foreseen:.1%} of the squared moves of {candidate.n} forecasts, "
             f"honest forecasts stay below {LEAKAGE_R_SQUARED:.0%}"
+        )
+    if candidate.n >= LEAKAGE_CALLS and beside_strongest.high < 1 - LEAKAGE_GAIN:
+        return (
+            f"leakage alarm: pinball loss {beside_strongest.ratio:.3f} times that of {strongest} (90 % interval up to "
+            f"{beside_strongest.high:.3f}), honest forecasts stay above {1 - LEAKAGE_GAIN:.2f}"
         )
     return ""
 
@@ -127,6 +163,19 @@ def _beaten_by(beside: Comparison, name: str) -> str:
         f"; significantly worse than {name}: pinball loss {beside.ratio:.4f} times as high "
         f"(p = {beside.p_worse:.3f} over {beside.instants} instants)"
     )
+
+
+def _lost_symbols(candidate: Scores, baseline: Scores) -> tuple[str, ...]:
+    if candidate.paired is None or baseline.paired is None:
+        return ()
+    return losing_symbols(candidate.paired, baseline.paired, len(candidate.pinball_by_step))
+
+
+def _except(lost: tuple[str, ...]) -> str:
+    if not lost:
+        return ""
+    others = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    return f"; significantly worse than {BASELINE} on {', '.join(lost[:NAMED])}{others}, which it goes on to serve"
 
 
 def _standing(candidate: Scores, baseline: Scores) -> str:

@@ -35,6 +35,8 @@ from deployments.forecasting.resolver import Resolver
 from deployments.forecasting.resolving import Outcomes
 from deployments.forecasting.retention import Retention
 from deployments.forecasting.retraining import RetrainingPolicy, request_like, retraining_reason
+from deployments.forecasting.setback import LIVE_TRAILING, Setback, live_setback
+from deployments.forecasting.setbacks import Setbacks
 from deployments.forecasting.store import ForecastStore
 from deployments.forecasting.training_data import enabled_symbols
 from deployments.market_data.models import CandleQuery, Candles, SymbolFilter, SymbolPage
@@ -47,6 +49,8 @@ KEPT_FORECASTS = timedelta(days=400)
 KEPT_RUNS = timedelta(days=90)
 KEPT_CHECKPOINTS = timedelta(days=7)
 """How long a run that failed or was stopped can be resumed."""
+
+EVERYWHERE = "*"
 
 TRAILING_DAYS = timedelta(days=float(TRAILING / np.timedelta64(1, "D")))
 
@@ -98,6 +102,7 @@ class Keeper:
         self._resolved = ResolvedStore(home / "resolved.lance")
         self._resolver = Resolver(self._forecasts, self._resolved, market, clock)
         self._recalibrations = Recalibrations(home / "recalibration")
+        self._setbacks = Setbacks(home / "setback")
         self._lease = Lease(home / "keeper.lease")
         self._swept: datetime | None = None
 
@@ -107,10 +112,15 @@ class Keeper:
             return KeeperStatus(KeeperState.WAITING, self._clock())
         cards = await asyncio.to_thread(self._champions)
         status = KeeperStatus(KeeperState.KEEPING, self._clock(), self._lease.epoch)
-        status = replace(status, issued=await self._issue(cards))
+        try:
+            status = replace(status, issued=await self._issue(cards))
+        except CandlecastError as error:
+            # What was issued before can be resolved all the same.
+            status = replace(status, state=KeeperState.FAILING, error=str(error))
         resolved, lost = await self._resolve()
         status = replace(status, resolved=resolved, lost=lost)
-        status = replace(status, recalibrated=await self._recalibrate(cards), retraining=await self._retrain(cards))
+        status = replace(status, recalibrated=await self._recalibrate(cards), set_back=await self._set_back(cards))
+        status = replace(status, retraining=await self._retrain(cards))
         return replace(status, deleted=await self._sweep(cards), at=self._clock())
 
     def end(self) -> None:
@@ -150,6 +160,17 @@ class Keeper:
             counts[card.version] = fitted.n
         return counts
 
+    async def _set_back(self, cards: list[ModelCard]) -> dict[str, tuple[str, ...]]:
+        lost = {}
+        for card in cards:
+            outcomes = await asyncio.to_thread(self._outcomes, card, LIVE_TRAILING)
+            found = await asyncio.to_thread(live_setback, outcomes, card.horizon)
+            self._check_lease()
+            await asyncio.to_thread(self._setbacks.store, card.version, found)
+            if found != Setback():
+                lost[card.version] = (EVERYWHERE,) if found.everywhere else found.symbols
+        return lost
+
     async def _retrain(self, cards: list[ModelCard]) -> dict[str, str]:
         asked = {}
         runs = await asyncio.to_thread(self._ledger.runs)
@@ -164,11 +185,15 @@ class Keeper:
         return asked
 
     async def _data_end(self, card: ModelCard) -> datetime | None:
-        try:
-            answer = await self._market.candles(CandleQuery(card.symbols[0], card.interval, limit=1))
-        except (CandlecastError, IndexError):
-            return None
-        return answer.data_as_of
+        """Return the close of a bar that `card` has not seen, of whichever symbol has one, None where none has."""
+        for symbol in (await enabled_symbols(self._market))[:SYMBOLS_AT_ONCE]:
+            try:
+                answer = await self._market.candles(CandleQuery(symbol, card.interval, limit=1))
+            except CandlecastError:
+                continue
+            if answer.data_as_of and answer.data_as_of > card.data_end:
+                return answer.data_as_of
+        return None
 
     async def _sweep(self, cards: list[ModelCard]) -> tuple[str, ...]:
         now = self._clock()
@@ -186,6 +211,7 @@ class Keeper:
         self._resolved.forget(now - KEPT_FORECASTS)
         # A former champion may come back, and its outcomes with it; it is recalibrated anew then.
         self._recalibrations.keep_only(serving)
+        self._setbacks.keep_only(serving)
         for run in self._ledger.runs():
             if run.state in FINISHED and now - run.updated_at > KEPT_CHECKPOINTS:
                 shutil.rmtree(self._home / "train" / run.id, ignore_errors=True)
@@ -196,8 +222,8 @@ class Keeper:
         champions = set(self._registry.champions().values())
         return [card for card in self._registry.cards() if card.version in champions]
 
-    def _outcomes(self, card: ModelCard) -> Outcomes:
-        return self._resolved.outcomes(card.version, card.horizon, self._clock() - TRAILING_DAYS)
+    def _outcomes(self, card: ModelCard, trailing: timedelta = TRAILING_DAYS) -> Outcomes:
+        return self._resolved.outcomes(card.version, card.horizon, self._clock() - trailing)
 
     def _check_lease(self) -> None:
         if not self._lease.is_held():

@@ -17,6 +17,9 @@ from deployments.forecasting.windows import Past
 
 log = logger(__name__)
 
+MOST_MISSING = 0.5
+"""Share of the bars that a model reads which may be masked: beyond it, it would tell of what was filled in."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -36,6 +39,7 @@ class Prediction:
 
     `loaded` is the model behind `quantiles`; None says that they are the baseline's, and `reason` why. `scale` is the
     mean absolute one-bar log move before. `raw` are the model's own quantiles where a recalibration changed them.
+    `failed` says that a model was there, read enough and gave no answer.
     """
 
     loaded: LoadedModel | None
@@ -44,6 +48,7 @@ class Prediction:
     baseline: FloatArray
     scale: float
     raw: FloatArray | None = None
+    failed: bool = False
 
 
 def bars_wanted(choice: Choice) -> int:
@@ -56,6 +61,7 @@ def predict(tasks: Sequence[Task]) -> list[Prediction]:
 
     Blocking, CPU-heavy. Answers are in the order of the tasks.
     """
+    tasks = [_with_bars_to_read(task) for task in tasks]
     # Histories of one length need no padding, and so none is forecast otherwise for the company it keeps.
     groups: dict[tuple[object, int], list[int]] = defaultdict(list)
     for place, task in enumerate(tasks):
@@ -66,13 +72,25 @@ def predict(tasks: Sequence[Task]) -> list[Prediction]:
     return [answers[place] for place in range(len(tasks))]
 
 
+def _with_bars_to_read(task: Task) -> Task:
+    """Return the task without its model where most of what that reads was quarantined or never came."""
+    if task.choice.loaded is None:
+        return task
+    window = task.history.bars.known[-task.choice.loaded.model.input_size :]
+    missing = len(window) - np.count_nonzero(window)
+    if missing <= MOST_MISSING * len(window):
+        return task
+    return replace(task, choice=Choice(None, f"{missing} of the last {len(window)} bars are missing"))
+
+
 def _predict_alike(tasks: Sequence[Task]) -> list[Prediction]:
     loaded = tasks[0].choice.loaded
     steps = max([task.horizon for task in tasks] + [loaded.model.horizon if loaded else 0])
     past = past_of([task.history for task in tasks], bars_wanted(tasks[0].choice), steps)
     closes, known = past.log_closes[:, -BASELINE_BARS:], past.known[:, -BASELINE_BARS:]
     baseline, scales = ewma_quantiles(closes, steps, known=known), naive_scale(past.log_closes, past.known)
-    loaded, reason, quantiles = _climb(loaded, past, len(tasks[0].history), baseline)
+    have, asked = len(tasks[0].history), loaded
+    loaded, reason, quantiles = _climb(asked, past, have, baseline)
     return [
         _recalibrated(
             Prediction(
@@ -81,6 +99,7 @@ def _predict_alike(tasks: Sequence[Task]) -> list[Prediction]:
                 quantiles=quantiles[row, : task.horizon],
                 baseline=baseline[row, : task.horizon],
                 scale=float(scales[row]),
+                failed=asked is not None and loaded is None and have >= asked.model.input_size,
             ),
             task.choice.recalibration,
         )

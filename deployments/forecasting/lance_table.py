@@ -6,9 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 TIME = pa.timestamp("us", tz="UTC")
+
+_ONCE = {"lance-schema:unenforced-primary-key": "true"}
+
+KEY = pa.field("key", pa.string(), nullable=False, metadata=_ONCE)
+"""What rows are known by. Without its mark two processes that add the same row at once would both have added it."""
 
 COMPACT_EVERY = 50
 """Appends between compactions: each leaves a file and a version behind."""
@@ -48,8 +55,21 @@ class LanceTable:
         from lance.dataset import ColumnOrdering
 
         order = [ColumnOrdering(column, ascending=False) for column in by]
-        found: pa.Table = self.dataset().scanner(filter=condition, limit=limit, order_by=order).to_table()
-        return found
+        dataset = self.dataset()
+        # Only what sorts is read of all rows: whole ones would take memory that grows with the table.
+        first = dataset.scanner(list(by), condition, limit, order_by=order, with_row_id=True).to_table()
+        if not first.num_rows:
+            return self._schema.empty_table()
+        return self._rows(dataset, first["_rowid"].to_numpy()).sort_by([(column, "descending") for column in by])
+
+    def some(self, condition: str, most: int) -> pa.Table:
+        """Return the rows that meet an SQL condition; of more than `most` a random choice, repeatable per table."""
+        dataset = self.dataset()
+        if dataset.count_rows(condition) <= most:
+            found: pa.Table = dataset.to_table(filter=condition)
+            return found
+        rows = dataset.to_table(columns=[], filter=condition, with_row_id=True)["_rowid"].to_numpy()
+        return self._rows(dataset, np.random.default_rng(1).choice(rows, most, replace=False))
 
     def dataset(self) -> Any:
         """Return the table as it stands now; made where there is none, widened where it is of an older release."""
@@ -60,9 +80,15 @@ class LanceTable:
             found = lance.dataset(str(self._path))
         except ValueError:
             return self._created()
+        if not found.schema.field("key").metadata:
+            found.update_field_metadata({"key": _ONCE})
         missing = [field for field in self._schema if field.name not in found.schema.names]
         if missing:
             found.add_columns(pa.schema(missing))
+        return found
+
+    def _rows(self, dataset: Any, ids: npt.NDArray[np.uint64]) -> pa.Table:
+        found: pa.Table = dataset.to_table(filter=f"_rowid IN ({', '.join(map(str, ids))})")
         return found
 
     def _created(self) -> Any:

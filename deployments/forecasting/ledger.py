@@ -45,8 +45,6 @@ class TrainingLedger:
 
     def run(self, run_id: str) -> TrainingRun:
         """Return one run; raises `UnknownTraining`."""
-        if not _RUN_ID.fullmatch(run_id):
-            raise UnknownTraining(f"there is no training run {run_id!r}")
         try:
             return from_json(TrainingRun, self._path(run_id).read_bytes())
         except FileNotFoundError:
@@ -81,4 +79,6 @@ class TrainingLedger:
         write_atomically(self._path(run.id), to_json(run))
 
     def _path(self, run_id: str) -> Path:
+        if not _RUN_ID.fullmatch(run_id):
+            raise UnknownTraining(f"there is no training run {run_id!r}")
         return self._directory / run_id / "run.json"

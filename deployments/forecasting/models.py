@@ -86,7 +86,8 @@ class ModelStatus(StrEnum):
 class Decision:
     """What the judge said of a version, when, and on which evidence.
 
-    `against` is the champion that it was judged beside: empty where there was none, None where nobody knows.
+    `against` is the champion that it was judged beside: empty where there was none, None where nobody knows. Of
+    `lost_symbols` the baseline was significantly better on the test span: there it serves instead of the version.
     """
 
     version: str
@@ -96,6 +97,7 @@ class Decision:
     replaced: str | None = None
     evidence: dict[str, float] = field(default_factory=dict)
     against: str | None = None
+    lost_symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +128,15 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """Versions newest first, the champions by `<interval>-h<horizon>`, and the decisions so far."""
+    """Versions newest first, the champions by `<interval>-h<horizon>`, and the decisions so far.
+
+    `faults` say of a champion, by the same name, why it does not serve; of a registry that is away under the empty one.
+    """
 
     models: tuple[ModelCard, ...]
     champions: dict[str, str]
     history: tuple[Decision, ...]
+    faults: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +166,10 @@ class TrainingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """One training job: where it stands and what came of it. `phase` is a word for people, `eta_s` a guess."""
+    """One training job: where it stands and what came of it. `phase` is a word for people, `eta_s` a guess.
+
+    `job_id` names the job that goes on with a run after the one that bears the run's own id has ended.
+    """
 
     id: str
     state: TrainingState
@@ -176,6 +185,12 @@ class TrainingRun:
     version: str | None = None
     decision: Decision | None = None
     error: str = ""
+    job_id: str = ""
+
+    @property
+    def job(self) -> str:
+        """The id of the job that carries the run out."""
+        return self.job_id or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +228,9 @@ class KeeperStatus:
     """What the keeper of the forecaster's books did last.
 
     `at` is the end of its last round and `epoch` the number of its tenure. Of that round: forecasts `issued`,
-    `resolved` and `lost` (a bar never came), forecasts behind each recalibration by model version, `retraining` the
-    runs asked for with their reasons, and versions `deleted`. The next round is due after `interval_s`.
+    `resolved` and `lost` (a bar never came), forecasts behind each recalibration by model version, `set_back` the
+    symbols that each version lost live to the baseline (`*` for all of them), `retraining` the runs asked for with
+    their reasons, and versions `deleted`. The next round is due after `interval_s`.
     """
 
     state: KeeperState
@@ -224,6 +240,7 @@ class KeeperStatus:
     resolved: int = 0
     lost: int = 0
     recalibrated: dict[str, int] = field(default_factory=dict)
+    set_back: dict[str, tuple[str, ...]] = field(default_factory=dict)
     retraining: dict[str, str] = field(default_factory=dict)
     deleted: tuple[str, ...] = ()
     error: str = ""

@@ -148,6 +148,11 @@ def with_weights(module: torch.nn.Module, weights: Tensors) -> torch.nn.Module:
     return module
 
 
+def blocks_of(module: torch.nn.Module) -> Any:
+    """Return the network's blocks in the order that they read in."""
+    return _inner(module).blocks
+
+
 def _inner(module: torch.nn.Module) -> Any:
     """Return the network itself where it is wrapped for several workers."""
     return getattr(module, "module", module)

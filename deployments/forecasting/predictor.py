@@ -9,6 +9,7 @@ from deployments.common.errors import DamagedModel
 from deployments.forecasting import network
 from deployments.forecasting.baselines import ewma_quantiles
 from deployments.forecasting.calibration import Calibration, calibrated
+from deployments.forecasting.ensemble import Ensemble
 from deployments.forecasting.network import NetworkConfig, Tensors
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.recipe import Inputs, Prior, Seasons, inputs_of, quantiles_of
@@ -36,16 +37,14 @@ class Predictor:
             raise DamagedModel(f"the artefact has format {found} and this version reads format {FORMAT}: train anew")
         try:
             self._shape = NetworkConfig.from_dict(config["network"])
-            self._modules = [
-                network.with_weights(network.build(self._shape, device), weights).eval()
+            modules = [
+                network.with_weights(network.build(self._shape, device), weights)
                 for weights in _members(tensors, int(config["training"]["members"]))
             ]
+            self._ensemble = Ensemble(modules, self._shape)
             self._prior = _prior(tensors, tuple(config["calendars"]))
-            blend = float(_floats(tensors, "calibration.blend")[0])
-            self._calibration = Calibration(_floats(tensors, "calibration.stretch"), blend)
+            self._calibration = _calibration(tensors)
             _check(self._shape, self._prior, self._calibration)
-            self._order = network.ascending_order(self._modules[0])
-            self._grid = network.on_grid(self._shape).to(device)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise DamagedModel(f"the artefact is not a model of this version: {error}") from error
 
@@ -71,12 +70,11 @@ class Predictor:
         """
         self._check_past(past)
         baseline = ewma_quantiles(past.log_closes, self.horizon, known=past.known)
-        return calibrated(self.raw_quantiles(past), baseline, self._calibration)
+        return calibrated(self._own_quantiles(past, self._calibration.share), baseline, self._calibration)
 
     def raw_quantiles(self, past: Past) -> FloatArray:
         """Return what the network says, before calibration and without the baseline's part."""
-        inputs = inputs_of(past, self._prior, self.input_size)
-        return quantiles_of(past.last, inputs.scale, self._prior.levels, self.correction(inputs))
+        return self._own_quantiles(past, 1.0)
 
     def prior_quantiles(self, past: Past) -> FloatArray:
         """Return what volatility alone says: the baseline that the network corrects."""
@@ -84,15 +82,17 @@ class Predictor:
         return quantiles_of(past.last, inputs.scale, self._prior.levels, np.zeros((1, 1, 1)))
 
     def correction(self, inputs: Inputs) -> FloatArray:
-        """Return the networks' mean output (n, horizon, 9) in the order of `QUANTILES`, from one forward pass each."""
+        """Return the networks' mean output (n, horizon, 9) in the order of `QUANTILES`."""
         with torch.inference_mode():
             path, mask, regime = (
                 torch.from_numpy(each).to(self._device) for each in (inputs.path, inputs.mask, inputs.regime)
             )
-            answers = [network.forward(module, path, mask, regime) for module in self._modules]
-            mean = torch.stack(answers).mean(dim=0)[..., self._order] @ self._grid
-            result: FloatArray = mean.cpu().numpy().astype(np.float64)
+            result: FloatArray = self._ensemble(path, mask, regime).cpu().numpy().astype(np.float64)
         return result
+
+    def _own_quantiles(self, past: Past, share: float) -> FloatArray:
+        inputs = inputs_of(past, self._prior, self.input_size)
+        return quantiles_of(past.last, inputs.scale, self._prior.levels, self.correction(inputs), share)
 
     def _check_past(self, past: Past) -> None:
         bars, steps = past.log_closes.shape[1], past.coming.shape[1]
@@ -119,6 +119,7 @@ def tensors_of(members: tuple[Tensors, ...], prior: Prior, calibration: Calibrat
         "prior.levels": prior.levels,
         "calibration.stretch": calibration.stretch,
         "calibration.blend": np.array([calibration.blend]),
+        "calibration.share": np.array([calibration.share]),
     }
 
 
@@ -132,6 +133,13 @@ def _members(tensors: Tensors, count: int) -> list[Tensors]:
 def _prior(tensors: Tensors, calendars: tuple[str, ...]) -> Prior:
     fit = ScaleFit(*(_floats(tensors, f"scale.{name}") for name in ("centre", "spread", "weights")))
     return Prior(Seasons(calendars, _floats(tensors, "season.factors")), fit, _floats(tensors, "prior.levels"))
+
+
+def _calibration(tensors: Tensors) -> Calibration:
+    blend = float(_floats(tensors, "calibration.blend")[0])
+    # Artefacts of older releases know no share: their networks spoke alone.
+    share = float(_floats(tensors, "calibration.share")[0]) if "calibration.share" in tensors else 1.0
+    return Calibration(_floats(tensors, "calibration.stretch"), blend, share)
 
 
 def _check(shape: NetworkConfig, prior: Prior, calibration: Calibration) -> None:

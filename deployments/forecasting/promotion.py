@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from deployments.common.errors import NothingTrained, PromotionRefused
 from deployments.forecasting.models import Decision, ModelCard
@@ -11,18 +12,21 @@ from deployments.forecasting.registry import Registry
 def promote(registry: Registry, version: str, force: bool, now: datetime) -> Decision:
     """Make a version champion; raises `UnknownModel`, `DamagedModel`, or `PromotionRefused` with the gate's reason."""
     card = registry.card(version)
-    if not force:
-        _check_gate(card, registry.champion(card.interval, card.horizon))
-    return registry.promote(version, _decision(card, force, now))
+    decision = _decision(card, force, now)
+    return (
+        registry.promote(version, decision)
+        if force
+        else registry.promote(version, decision, partial(_check_gate, card))
+    )
 
 
 def rollback(registry: Registry, now: datetime) -> Decision:
     """Undo the latest change of a champion; raises `NothingTrained` when there is nothing to go back to."""
-    history = registry.history()
-    if not history:
+    # Not by the champion's card: one that cannot be read is what people roll back from.
+    changed = registry.last_changed()
+    if changed is None:
         raise NothingTrained("no model has been promoted yet")
-    latest = registry.card(history[0].version)
-    return registry.rollback(latest.interval, latest.horizon, now)
+    return registry.rollback(*changed, now)
 
 
 def _check_gate(card: ModelCard, champion: str | None) -> None:

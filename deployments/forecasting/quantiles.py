@@ -24,13 +24,18 @@ def interval_bounds(quantiles: FloatArray, level: float) -> tuple[FloatArray, Fl
     """
     if not 0 < level < 100:
         raise ValueError(f"a level lies between 0 and 100, not at {level:g}")
-    tail = (1 - level / 100) / 2
+    # The score of the tail and its mirror image: the probability above rounds to 1 where the level is close to 100.
+    score = NormalDist().inv_cdf((1 - level / 100) / 2)
     ascending = np.sort(quantiles, axis=-1)
-    return _at(ascending, tail), _at(ascending, 1 - tail)
+    return _at(ascending, score), _at(ascending, -score)
 
 
-def _at(ascending: FloatArray, probability: float) -> FloatArray:
-    score = NormalDist().inv_cdf(probability)
+def mixed(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
+    """Return the weighted mean of two forecasts' quantiles, the first one's weight being `share`."""
+    return share * first + (1 - share) * second
+
+
+def _at(ascending: FloatArray, score: float) -> FloatArray:
     right = int(np.clip(np.searchsorted(_NORMAL_SCORES, score), 1, len(QUANTILES) - 1))
     left = right - 1
     share = (score - _NORMAL_SCORES[left]) / (_NORMAL_SCORES[right] - _NORMAL_SCORES[left])

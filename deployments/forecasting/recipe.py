@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.forecasting.panel import Panel, Span
-from deployments.forecasting.quantiles import QUANTILES, FloatArray
+from deployments.forecasting.quantiles import QUANTILES, FloatArray, mixed
 from deployments.forecasting.scale import ScaleFit, Volatility, fit_scale, volatility_of
 from deployments.forecasting.season import WEEK, fit_season
 from deployments.forecasting.windows import Past, Windows
@@ -44,7 +44,7 @@ class Seasons:
         """Return the factors of each row, (n, 168)."""
         table = np.concatenate([self.factors, np.ones((1, WEEK))])
         place = {calendar: index for index, calendar in enumerate(self.calendars)}
-        found: FloatArray = table[[place.get(str(calendar), len(place)) for calendar in calendars]]
+        found: FloatArray = table[[place.get(calendar, len(place)) for calendar in calendars.tolist()]]
         return found
 
 
@@ -88,16 +88,21 @@ def fit_seasons(panel: Panel, span: Span) -> Seasons:
     return Seasons(calendars, np.stack(factors))
 
 
-def fit_prior(windows: Windows, seasons: Seasons, recent: npt.NDArray[np.bool_] | None = None) -> Prior:
+def fit_prior(
+    windows: Windows, seasons: Seasons, recent: npt.NDArray[np.bool_] | None = None, like: ScaleFit | None = None
+) -> Prior:
     """Fit the scale on all windows, then the quantiles of the moves in units of it on the `recent` ones, pooled.
 
     The quantiles are symmetric: a trend of the training years would not last, and fewer unknowns mean less noise.
+    Regimes are standardised as in `like`, where it is given.
     """
     volatility = measured(windows.past, seasons, windows.future.shape[1])
-    fit = fit_scale(volatility, windows)
+    fit = fit_scale(volatility, windows, like)
     rows = np.ones(len(windows), dtype=bool) if recent is None else recent
-    standard = (windows.moves / fit.scales(volatility))[rows]
-    return Prior(seasons, fit, np.quantile(np.concatenate([standard, -standard]), QUANTILES, axis=0).T)
+    # Where no bar came the close before goes on: that is no move.
+    moves = np.where(windows.came, windows.moves, np.nan)
+    standard = (moves / fit.scales(volatility))[rows]
+    return Prior(seasons, fit, np.nanquantile(np.concatenate([standard, -standard]), QUANTILES, axis=0).T)
 
 
 def measured(past: Past, seasons: Seasons, steps: int) -> Volatility:
@@ -121,14 +126,21 @@ def inputs_of(past: Past, prior: Prior, input_size: int) -> Inputs:
 
 
 def quantiles_of(
-    last: FloatArray, scale: FloatArray, levels: FloatArray, correction: npt.NDArray[np.floating]
+    last: FloatArray,
+    scale: FloatArray,
+    levels: FloatArray,
+    correction: npt.NDArray[np.floating],
+    share: float = 1.0,
 ) -> FloatArray:
     """Return log-price quantiles (n, horizon, 9), ascending, from the network's `correction` of the same shape.
 
-    `last` (n,) is the last log close. Networks cross quantiles; sorting never makes the pinball loss worse.
+    `last` (n,) is the last log close, `share` the weight of the corrected quantiles beside the `levels` as they are.
+    Networks cross quantiles; sorting never makes the pinball loss worse.
     """
     bounded = np.clip(correction.astype(np.float64), -CORRECTION_LIMIT, CORRECTION_LIMIT)
     standard = np.sort(levels * np.exp(CORRECTION * bounded), axis=-1)
+    if share < 1:
+        standard = mixed(standard, levels, share)
     result: FloatArray = last[:, None, None] + scale[..., None] * standard
     return result
 

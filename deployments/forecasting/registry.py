@@ -9,7 +9,7 @@ may read and publish; promotions take a lock.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,16 +77,19 @@ class Registry:
     def load(self, version: str) -> tuple[Tensors, ModelCard]:
         """Return tensors and card after checking every sha256; raises `UnknownModel` or `DamagedModel`."""
         tensors, card = read_artefact(self._storage, self._folder(version))
-        return tensors, self._with_fate(card)
+        return tensors, _with_fate(card, *self._fate(_series(card.interval, card.horizon)))
 
     def card(self, version: str) -> ModelCard:
         """Return the card of a version with its present status; raises `UnknownModel` or `DamagedModel`."""
-        return self._with_fate(self._published(self._folder(version)))
+        card = self._published(self._folder(version))
+        return _with_fate(card, *self._fate(_series(card.interval, card.horizon)))
 
     def cards(self) -> tuple[ModelCard, ...]:
         """Return the cards of all readable versions, newest first."""
         found = [card for folder in self._published_folders() if (card := self._readable(folder))]
-        return tuple(sorted(map(self._with_fate, found), key=lambda card: card.version, reverse=True))
+        fates = {series: self._fate(series) for series in {_series(card.interval, card.horizon) for card in found}}
+        told = [_with_fate(card, *fates[_series(card.interval, card.horizon)]) for card in found]
+        return tuple(sorted(told, key=lambda card: card.version, reverse=True))
 
     def champion(self, interval: Interval, horizon: int) -> str | None:
         """Return the version that serves this interval and horizon, None before the first promotion."""
@@ -98,14 +101,20 @@ class Registry:
         pointers = {series: self._succession(series).pointer() for series in self._all_series()}
         return {series: pointer.version for series, pointer in pointers.items() if pointer}
 
-    def promote(self, version: str, decision: Decision) -> Decision:
-        """Make a version champion and return the decision as recorded; raises `UnknownModel` or `DamagedModel`."""
+    def promote(
+        self, version: str, decision: Decision, check: Callable[[str | None], None] = lambda champion: None
+    ) -> Decision:
+        """Make a version champion and return the decision as recorded; raises `UnknownModel` or `DamagedModel`.
+
+        `check` is told the present champion while nobody else can change it; what it raises leaves all as it is.
+        """
         with self._storage.locked():
             # Read within the lock: retention might have taken it in between.
             folder = self._folder(version)
-            read_artefact(self._storage, folder)
             succession = self._succession(folder.partition("/")[0])
             pointer = succession.pointer()
+            check(pointer.version if pointer else None)
+            read_artefact(self._storage, folder)
             if pointer and pointer.version == version:
                 return replace(decision, version=version, replaced=None)
             return succession.crown(pointer.then(version) if pointer else ChampionPointer(version), decision)
@@ -122,6 +131,18 @@ class Registry:
             read_artefact(self._storage, self._folder(before.version))
             reason = f"rolled back from {pointer.version}"
             return succession.crown(before, Decision(before.version, "rollback", reason, decided_at))
+
+    def last_changed(self) -> tuple[Interval, int] | None:
+        """Return interval and horizon of the series whose champion changed last, None before the first promotion."""
+        made = {series: self._succession(series).decisions() for series in self._all_series()}
+        latest = {series: decisions[-1].decided_at for series, decisions in made.items() if decisions}
+        match = _SERIES.fullmatch(max(latest, key=lambda series: latest[series], default=""))
+        return (Interval(match["interval"]), int(match["horizon"])) if match else None
+
+    def formers(self, series: str) -> tuple[str, ...]:
+        """Return the champions of a series before the present one, the latest first."""
+        pointer = self._succession(series).pointer()
+        return pointer.former[::-1] if pointer else ()
 
     def prune(self, retention: Retention, now: datetime) -> tuple[str, ...]:
         """Delete what `retention` no longer keeps and return the versions; champions and rollback targets stay."""
@@ -149,7 +170,7 @@ class Registry:
     def serving_version(self, interval: Interval, horizon: int, as_of: datetime | None) -> ServingChoice:
         """Return the version for a request: of the shortest sufficient horizon, and known at `as_of`.
 
-        With `as_of` that is the newest version ever promoted whose data end by then.
+        With `as_of` that is the newest champion, present or former and not rolled back, whose data end by then.
         """
         series = [found for found in self._horizons(interval) if self._succession(found[1]).pointer()]
         if not series:
@@ -168,21 +189,20 @@ class Registry:
 
     def _known_at(self, fitting: list[str], as_of: datetime) -> ServingChoice:
         for series in fitting:
-            there = self._succession(series).promoted().intersection(self._storage.names(series))
+            pointer = self._succession(series).pointer()
+            # Not those rolled back: nobody wants them served any more, of the past neither.
+            serving = {pointer.version, *pointer.former} if pointer else set()
+            there = serving.intersection(self._storage.names(series))
             cards = [self._readable(f"{series}/{version}") for version in there]
             known = [card for card in cards if card and card.data_end <= as_of]
             if known:
                 return ServingChoice(max(known, key=lambda card: (card.data_end, card.version)).version)
         return ServingChoice(None, f"no model was trained on data that end by {as_of:%Y-%m-%d %H:%M} UTC")
 
-    def _with_fate(self, card: ModelCard) -> ModelCard:
-        succession = self._succession(_series(card.interval, card.horizon))
+    def _fate(self, series: str) -> tuple[str | None, set[str]]:
+        succession = self._succession(series)
         pointer = succession.pointer()
-        if pointer and pointer.version == card.version:
-            return replace(card, status=ModelStatus.CHAMPION)
-        if card.version in succession.promoted():
-            return replace(card, status=ModelStatus.RETIRED)
-        return card
+        return pointer.version if pointer else None, succession.promoted()
 
     def _published(self, folder: str) -> ModelCard:
         # A version never changes, so a card once checked needs no second look.
@@ -208,8 +228,10 @@ class Registry:
         """Yield the folders of all versions; one without a manifest is being published, or never was."""
         for series in self._all_series():
             for name in self._storage.names(series):
-                if _VERSION.fullmatch(name) and MANIFEST in self._storage.names(f"{series}/{name}"):
-                    yield f"{series}/{name}"
+                folder = f"{series}/{name}"
+                # One read before was published: on an object store every look costs a round trip.
+                if _VERSION.fullmatch(name) and (folder in self._cards or MANIFEST in self._storage.names(folder)):
+                    yield folder
 
     def _all_series(self) -> list[str]:
         return [name for name in self._storage.names("") if _SERIES.fullmatch(name)]
@@ -223,6 +245,12 @@ class Registry:
 
     def _succession(self, series: str) -> Succession:
         return self._successions.setdefault(series, Succession(self._storage, series))
+
+
+def _with_fate(card: ModelCard, champion: str | None, promoted: set[str]) -> ModelCard:
+    if card.version == champion:
+        return replace(card, status=ModelStatus.CHAMPION)
+    return replace(card, status=ModelStatus.RETIRED) if card.version in promoted else card
 
 
 def _series(interval: Interval, horizon: int) -> str:

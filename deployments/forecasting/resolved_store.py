@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from deployments.forecasting.lance_table import TIME, LanceTable, instant, quoted
+from deployments.forecasting.lance_table import KEY, TIME, LanceTable, instant, quoted
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 from deployments.forecasting.resolving import Outcomes, ResolvedForecast
 
 RESOLVED_SCHEMA = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
+        KEY,
         pa.field("symbol", pa.string(), nullable=False),
         pa.field("interval", pa.string(), nullable=False),
         pa.field("horizon", pa.int32(), nullable=False),
@@ -25,6 +26,10 @@ RESOLVED_SCHEMA = pa.schema(
     ]
 )
 """One forecast a row whose bars have arrived, or, with `actual` null, will not any more."""
+
+
+MOST_OUTCOMES = 20_000
+"""Outcomes looked at together: 90 days of nine symbols every hour, some 40 MB; of more symbols fewer each do."""
 
 
 class ResolvedStore:
@@ -42,21 +47,23 @@ class ResolvedStore:
         found = self._table.dataset().to_table(columns=["key"], filter=f"origin >= {instant(since)}")
         return set(found["key"].to_pylist())
 
-    def outcomes(self, version: str, horizon: int, since: datetime) -> Outcomes:
-        """Return what became of a model version's forecasts of one horizon whose last bar opened since then."""
+    def outcomes(self, version: str, horizon: int, since: datetime, most: int = MOST_OUTCOMES) -> Outcomes:
+        """Return what became of a model version's forecasts of one horizon whose last bar opened since then.
+
+        Of more than `most` a random choice, the same for the same table.
+        """
         condition = (
             f"model_version = {quoted(version)} AND horizon = {horizon} AND origin >= {instant(since)} "
             "AND actual IS NOT NULL"
         )
-        found = (
-            self._table.dataset().to_table(filter=condition).sort_by([("origin", "ascending"), ("key", "ascending")])
-        )
+        found = self._table.some(condition, most).sort_by([("origin", "ascending"), ("key", "ascending")])
         return Outcomes(
             actual=_floats(found["actual"]).reshape(-1, horizon),
             raw=_floats(found["raw"]).reshape(-1, horizon, len(QUANTILES)),
             origins=found["origin"].to_numpy().astype("datetime64[us]"),
             pinball=found["pinball"].to_numpy(),
             baseline_pinball=found["baseline_pinball"].to_numpy(),
+            symbols=np.array(found["symbol"].to_pylist(), dtype=np.str_),
         )
 
     def forget(self, before: datetime) -> None:

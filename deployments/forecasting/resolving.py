@@ -30,7 +30,7 @@ class Outcomes:
     """Resolved forecasts of one model version and horizon as arrays, by ascending origin.
 
     `actual` (n, horizon) log closes, `raw` (n, horizon, 9) what the model itself had said, `origins` (n,) the openings
-    of the last bars read, and the mean pinball losses (n,) as issued and of the baseline issued along.
+    of the last bars read, the mean pinball losses (n,) as issued and of the baseline issued along, and `symbols` (n,).
     """
 
     actual: FloatArray
@@ -38,17 +38,18 @@ class Outcomes:
     origins: npt.NDArray[np.datetime64]
     pinball: FloatArray
     baseline_pinball: FloatArray
+    symbols: npt.NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.actual)
 
     @property
     def own_losses(self) -> PairedLosses:
-        return PairedLosses(self.origins, self.pinball)
+        return PairedLosses(self.origins, self.pinball, self.symbols)
 
     @property
     def baseline_losses(self) -> PairedLosses:
-        return PairedLosses(self.origins, self.baseline_pinball)
+        return PairedLosses(self.origins, self.baseline_pinball, self.symbols)
 
 
 def resolve(issued: IssuedForecast, closes: Mapping[datetime, float], now: datetime) -> ResolvedForecast | None:

@@ -28,6 +28,7 @@ from deployments.forecasting.models import (
 from deployments.forecasting.recalibrations import Recalibrations
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
+from deployments.forecasting.setbacks import Setbacks
 from deployments.forecasting.shelf import ModelBuilder, ModelShelf
 from deployments.forecasting.skillbook import Skillbook
 from deployments.forecasting.store import ForecastStore
@@ -72,7 +73,9 @@ class ForecasterService:
         self._trainings = Trainings(TrainingLedger(home / "models", clock), jobs, clock)
         self._store = ForecastStore(home / "forecasts.lance")
         self._journal = ForecastJournal(self._store)
-        self._shelf = ModelShelf(self._registry, build, Recalibrations(home / "recalibration"))
+        self._shelf = ModelShelf(
+            self._registry, build, Recalibrations(home / "recalibration"), Setbacks(home / "setback")
+        )
         self._skillbook = Skillbook(self.accuracy, clock)
         self._listings = Listings(market, clock)
         self._forecasts = Forecasts(market, self._listings, self._shelf, self._journal, self._skillbook, clock, predict)
@@ -110,16 +113,19 @@ class ForecasterService:
         return tuple(past_forecast(one, closes[one.forecast.symbol, one.forecast.interval]) for one in issued)
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
-        """Return live scores over the newest 500 forecasts, of one symbol or of all."""
+        """Return live scores over the newest 500 forecasts whose bars have come, of one symbol or of all."""
         await self._journal.flush()
         name = (await self._listings.listing(symbol)).symbol if symbol else None
-        issued = await asyncio.to_thread(self._store.newest, name, SCORED_FORECASTS)
+        # Open ones left out: many symbols issue more of them than are looked at.
+        issued = await asyncio.to_thread(self._store.newest, name, SCORED_FORECASTS, None, self._clock())
         return accuracy_rows(issued, await realised_closes(self._market, issued))
 
     async def models(self) -> ModelList:
-        """Return the registry's versions, champions and decisions."""
+        """Return the registry's versions, champions and decisions, and why a champion does not serve."""
         return await asyncio.to_thread(
-            lambda: ModelList(self._registry.cards(), self._registry.champions(), self._registry.history())
+            lambda: ModelList(
+                self._registry.cards(), self._registry.champions(), self._registry.history(), self._shelf.faults
+            )
         )
 
     async def model(self, version: str) -> ModelCard:
@@ -160,7 +166,10 @@ class ForecasterService:
 
     async def health(self) -> ForecasterHealth:
         """Return which champions there are, which models are loaded, how the books stand, and what is wrong."""
-        champions = await asyncio.to_thread(self._registry.champions)
+        try:
+            champions = await asyncio.to_thread(self._registry.champions)
+        except CandlecastError:
+            champions = {}  # the shelf says why
         keeper = await asyncio.to_thread(read_status, self._keeper)
         troubles = (self._shelf.reason, keeper_trouble(keeper, self._clock()))
         return ForecasterHealth(champions, self._shelf.loaded, "; ".join(filter(None, troubles)), keeper)

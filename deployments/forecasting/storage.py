@@ -14,11 +14,17 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from deployments.common.errors import Unavailable
 from deployments.forecasting.records import write_atomically
+
+RETRY_AFTER_S = 5.0
 
 
 class Storage(Protocol):
-    """Files below one root. A file that is not there raises `FileNotFoundError`, other trouble `OSError`."""
+    """Files below one root. A file that is not there raises `FileNotFoundError`.
+
+    Other trouble is an `OSError` of a local disk, `Unavailable` where an object store cannot be reached.
+    """
 
     @property
     def root(self) -> str: ...
@@ -108,10 +114,12 @@ class ObjectStorage:
         return self._uri
 
     def read(self, path: str) -> bytes:
-        return bytes(self._files.cat_file(f"{self._root}/{path}"))
+        with _reached():
+            return bytes(self._files.cat_file(f"{self._root}/{path}"))
 
     def write(self, path: str, data: bytes) -> None:
-        self._files.pipe_file(f"{self._root}/{path}", data)
+        with _reached():
+            self._files.pipe_file(f"{self._root}/{path}", data)
 
     def names(self, folder: str) -> tuple[str, ...]:
         return tuple(sorted(_name(entry) for entry in self._entries(folder)))
@@ -121,7 +129,8 @@ class ObjectStorage:
 
     def remove(self, folder: str) -> None:
         if self._entries(folder):
-            self._files.rm(f"{self._root}/{folder}", recursive=True)
+            with _reached():
+                self._files.rm(f"{self._root}/{folder}", recursive=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -132,10 +141,23 @@ class ObjectStorage:
 
     def _entries(self, folder: str) -> list[dict[str, Any]]:
         try:
-            found: list[dict[str, Any]] = self._files.ls(f"{self._root}/{folder}".rstrip("/"), detail=True)
+            with _reached():
+                found: list[dict[str, Any]] = self._files.ls(f"{self._root}/{folder}".rstrip("/"), detail=True)
         except FileNotFoundError:
             return []
         return found
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Tell whatever an object store's own library raises as what it means; a missing object stays one."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        detail = f"the model registry cannot be reached: {type(error).__name__}"
+        raise Unavailable(detail, RETRY_AFTER_S) from error
 
 
 def _name(entry: dict[str, Any]) -> str:

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from deployments.forecasting.issued import IssuedForecast, points_of
-from deployments.forecasting.lance_table import TIME, LanceTable, instant, quoted
+from deployments.forecasting.lance_table import KEY, TIME, LanceTable, instant, quoted
 from deployments.forecasting.models import Forecast, ForecastStatus, ModelRef
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 from deployments.market_data.models import Interval
 
 FORECAST_SCHEMA = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
+        KEY,
         pa.field("symbol", pa.string(), nullable=False),
         pa.field("interval", pa.string(), nullable=False),
         pa.field("horizon", pa.int32(), nullable=False),
@@ -56,10 +56,17 @@ class ForecastStore:
         return self._table.add([_row(one) for one in {one.key: one for one in issued}.values()])
 
     def newest(
-        self, symbol: str | None = None, limit: int = 500, since: datetime | None = None
+        self,
+        symbol: str | None = None,
+        limit: int = 500,
+        since: datetime | None = None,
+        ended: datetime | None = None,
     ) -> tuple[IssuedForecast, ...]:
-        """Return stored forecasts, of one symbol or of all, newest first; `since` bounds when they were issued."""
-        found = self._table.newest(_condition(symbol, since), limit, by=("last_time", "issued_at"))
+        """Return stored forecasts, of one symbol or of all, newest first.
+
+        `since` bounds when they were issued, `ended` when the last bar that they speak of opened.
+        """
+        found = self._table.newest(_condition(symbol, since, ended), limit, by=("last_time", "issued_at"))
         return tuple(_issued(row) for row in found.to_pylist())
 
     def keys(self, since: datetime) -> pa.Table:
@@ -80,12 +87,14 @@ class ForecastStore:
         self._table.delete(f"issued_at < {instant(before)}")
 
 
-def _condition(symbol: str | None, since: datetime | None) -> str | None:
+def _condition(symbol: str | None, since: datetime | None, ended: datetime | None = None) -> str | None:
     conditions = []
     if symbol is not None:
         conditions.append(f"symbol = {quoted(symbol)}")
     if since is not None:
         conditions.append(f"issued_at >= {instant(since)}")
+    if ended is not None:
+        conditions.append(f"array_element(times, -1) <= {instant(ended)}")
     return " AND ".join(conditions) or None
 
 

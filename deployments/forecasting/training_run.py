@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError, DamagedModel
+from deployments.common.errors import CandlecastError, DamagedModel, UnknownModel
 from deployments.common.telemetry import logger
 from deployments.forecasting.code_version import code_version
 from deployments.forecasting.evaluation import metrics_of
 from deployments.forecasting.fitting import Contest, Fitted, contest, finished, material_of
-from deployments.forecasting.judging import judge
+from deployments.forecasting.judging import judge, limited
 from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.lesson import Material
 from deployments.forecasting.models import (
@@ -114,8 +114,10 @@ class TrainingJob:
         return self._promoted(card, promote)
 
     def _published(self, fitted: Fitted, panel: Panel) -> ModelCard:
-        outcome = contest(panel, fitted.predictor(), self._shape, self._champion())
-        card = self._registry.publish(fitted.tensors, self._card(fitted, panel, outcome))
+        # Read once: the card has to name the very version that was met, whatever is promoted meanwhile.
+        against = self._registry.champion(self._request.interval, self._request.horizon) or ""
+        outcome = contest(panel, fitted.predictor(), self._shape, self._champion(against))
+        card = self._registry.publish(fitted.tensors, self._card(fitted, panel, outcome, against))
         decision = card.decision
         self._phase("publishing", detail=f"version {card.version}: {decision.verdict if decision else ''}")
         return card
@@ -129,10 +131,11 @@ class TrainingJob:
                 error = f"published, but not promoted: {refused}"
         return self._end(TrainingState.SUCCEEDED, version=card.version, decision=decision, error=error)
 
-    def _card(self, fitted: Fitted, panel: Panel, outcome: Contest) -> ModelCard:
+    def _card(self, fitted: Fitted, panel: Panel, outcome: Contest, against: str) -> ModelCard:
         now = self._clock()
-        verdict = judge(outcome.candidate, outcome.baseline, outcome.champion, outcome.others, self._champion_age(now))
-        against = self._registry.champion(panel.interval, self._shape.horizon) or ""
+        age = self._age(against, now)
+        verdict = judge(outcome.candidate, outcome.baseline, outcome.champion, outcome.others, age)
+        verdict = limited(verdict, self._unmet(against, panel))
         return ModelCard(
             version="",
             interval=panel.interval,
@@ -145,30 +148,39 @@ class TrainingJob:
             symbols=panel.symbols,
             metrics=metrics_of(outcome.candidate, outcome.baseline, outcome.champion, outcome.others),
             config=fitted.config,
-            decision=Decision("", verdict.verdict, verdict.reason, now, None, verdict.evidence, against),
+            decision=Decision(
+                "", verdict.verdict, verdict.reason, now, None, verdict.evidence, against, verdict.lost_symbols
+            ),
             sha256="",
             data_sha256=panel.fingerprint,
             seed=self._config.seed,
             code_version=code_version(),
         )
 
-    def _champion(self) -> Predictor | None:
-        version = self._registry.champion(self._request.interval, self._request.horizon)
-        if version is None:
+    def _champion(self, version: str) -> Predictor | None:
+        if not version:
             return None
         try:
             tensors, card = self._registry.load(version)
             return Predictor(tensors, card.config)
-        except DamagedModel as error:
+        except (DamagedModel, UnknownModel) as error:
             log.warning("champion left out of the contest", version=version, reason=error.detail)
             return None
 
-    def _champion_age(self, now: datetime) -> timedelta | None:
-        version = self._registry.champion(self._request.interval, self._request.horizon)
+    def _age(self, version: str, now: datetime) -> timedelta | None:
         try:
             return now - self._registry.card(version).trained_at if version else None
-        except DamagedModel:
+        except (DamagedModel, UnknownModel):
             return None
+
+    def _unmet(self, version: str, panel: Panel) -> tuple[str, ...]:
+        """Return the symbols of the champion that this run was told to leave out."""
+        if not version or not self._request.symbols:
+            return ()
+        try:
+            return tuple(sorted(set(self._registry.card(version).symbols).difference(panel.symbols)))
+        except (DamagedModel, UnknownModel):
+            return ()
 
     def _phase(self, phase: str, detail: str = "") -> None:
         self._ledger.update(self._run_id, state=TrainingState.RUNNING, phase=phase)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -24,13 +24,22 @@ SUBMIT_PAUSE_S = 5.0
 
 STOP_RETRY_S = 5.0
 
+STATES_WITHIN_S = 5.0
+"""Time for the cluster to say how its jobs stand; after it, runs are told by their own records."""
+
+MOST_AT_ONCE = 8
+"""Runs under way together: Ray starts the process of every job at once, and each takes hundreds of megabytes."""
+
+FULL_RETRY_S = 60.0
+
 LOST_AFTER = timedelta(minutes=10)
 """Silence after which a run without a job is given up; a job reports every few seconds once it trains."""
 
 MOST_QUANTILES = 19
+MOST_DAYS = 36_500
 
 # A window longer than the history that is kept per forecast (`recipe.HISTORY_BARS`) could not be filled.
-_LIMITS = {"horizon": (1, 168), "input_size": (24, 512), "max_steps": (1, 100_000)}
+_LIMITS = {"horizon": (1, 168), "input_size": (24, 512), "max_steps": (1, 100_000), "seed": (0, 2**31 - 1)}
 
 
 class JobRunner(Protocol):
@@ -54,7 +63,15 @@ class Trainings:
     of how often it ran before, which only one of them can enter and the cluster takes only once.
     """
 
-    def __init__(self, ledger: TrainingLedger, jobs: JobRunner, clock: Clock, pause_s: float = SUBMIT_PAUSE_S) -> None:
+    def __init__(
+        self,
+        ledger: TrainingLedger,
+        jobs: JobRunner,
+        clock: Clock,
+        pause_s: float = SUBMIT_PAUSE_S,
+        states_within_s: float = STATES_WITHIN_S,
+    ) -> None:
+        self._states_within_s = states_within_s
         self._ledger = ledger
         self._jobs = jobs
         self._clock = clock
@@ -65,9 +82,13 @@ class Trainings:
     async def start(self, request: TrainingRequest) -> TrainingRun:
         """Enter a run and submit its job in the background; the same request while one is under way returns that one.
 
-        Raises `InvalidRequest`.
+        Raises `InvalidRequest`, or `Unavailable` where `MOST_AT_ONCE` runs are under way.
         """
         check_training(request)
+        # The same symbols in another order are the same request.
+        request = replace(
+            request, symbols=tuple(sorted(set(request.symbols))), quantiles=tuple(sorted(request.quantiles))
+        )
         async with self._starting:
             # In this order: a run is entered before its job is submitted, so nothing known by id lacks its record then.
             states = await self._states()
@@ -75,6 +96,7 @@ class Trainings:
             runs = await self._runs(states)
             run = next((run for run in runs if run.request == request and run.state not in FINISHED), None)
             if run is None:
+                _check_room(runs)
                 run_id = next_run_id(request, known.union(states or ()))
                 run = await asyncio.to_thread(self._ledger.start, run_id, request, request.max_steps)
             # Also one that is there already: who entered it may have died before submitting it.
@@ -93,8 +115,8 @@ class Trainings:
 
     async def log(self, run_id: str, offset: int) -> tuple[str, int]:
         """Return the job's log from character `offset` on and the next offset; raises `UnknownTraining`."""
-        await asyncio.to_thread(self._ledger.run, run_id)
-        text = await self._jobs.log(run_id)
+        run = await asyncio.to_thread(self._ledger.run, run_id)
+        text = await self._jobs.log(run.job)
         return text[offset:], max(offset, len(text))
 
     async def stop(self, run_id: str) -> TrainingRun:
@@ -103,10 +125,10 @@ class Trainings:
         if run.state in FINISHED:
             return run
         try:
-            await self._jobs.stop(run_id)
+            await self._jobs.stop(run.job)
         except Exception as error:
             raise Unavailable(f"the cluster's jobs cannot be reached: {type(error).__name__}", STOP_RETRY_S) from error
-        if run_id not in (await self._states() or {run_id: ""}):
+        if run.job not in (await self._states() or {run.job: ""}):
             return await self._update(run, TrainingState.STOPPED, "")
         return await self.run(run_id)
 
@@ -154,7 +176,7 @@ class Trainings:
     async def _settled(self, run: TrainingRun, states: dict[str, str] | None) -> TrainingRun:
         if states is None:
             return run
-        seen = reconcile(run, states.get(run.id), self._clock())
+        seen = reconcile(run, states.get(run.job), self._clock())
         return seen if seen is run else await self._update(run, seen.state, seen.error)
 
     async def _update(self, run: TrainingRun, state: TrainingState, error: str) -> TrainingRun:
@@ -162,7 +184,8 @@ class Trainings:
 
     async def _states(self) -> dict[str, str] | None:
         try:
-            return await self._jobs.states()
+            async with asyncio.timeout(self._states_within_s):
+                return await self._jobs.states()
         except Exception as error:
             log.warning("job states unknown", reason=type(error).__name__)
             return None
@@ -198,8 +221,8 @@ def check_training(request: TrainingRequest) -> None:
         for name, (low, high) in _LIMITS.items()
         if not low <= getattr(request, name) <= high
     ]
-    if request.lookback_days is not None and request.lookback_days < 1:
-        fields.append(("lookback_days", "must be at least 1"))
+    if request.lookback_days is not None and not 1 <= request.lookback_days <= MOST_DAYS:
+        fields.append(("lookback_days", f"must lie between 1 and {MOST_DAYS:,}"))
     if wrong := [symbol for symbol in request.symbols if not SYMBOL_PATTERN.fullmatch(symbol)]:
         fields.append(("symbols", f"not a symbol: {wrong[0]!r}"))
     if not all(0 < quantile < 1 for quantile in request.quantiles) or len(set(request.quantiles)) > MOST_QUANTILES:
@@ -208,6 +231,12 @@ def check_training(request: TrainingRequest) -> None:
         fields.append(("quantiles", "each only once"))
     if fields:
         raise InvalidRequest("the training request cannot be carried out", tuple(fields))
+
+
+def _check_room(runs: Iterable[TrainingRun]) -> None:
+    under_way = sum(run.state not in FINISHED for run in runs)
+    if under_way >= MOST_AT_ONCE:
+        raise Unavailable(f"{under_way} training runs are under way; wait for one to end, or stop one", FULL_RETRY_S)
 
 
 def _ended(run: TrainingRun, state: TrainingState, error: str) -> TrainingRun:

@@ -81,3 +81,19 @@ def test_defaults_need_no_environment() -> None:
     assert SyncSettings.read().interval_seconds == 300
     assert OllamaSettings.read().url == ""
     assert StackSettings.read().candlecast_home == Path(".candlecast")
+
+
+@pytest.mark.parametrize("place", ["s3://desk/models", "file:///srv/models", "/srv/models", ""])
+def test_a_registry_that_every_process_finds_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setenv("MODEL_REGISTRY", place)
+
+    assert StackSettings.read().model_registry == place
+
+
+def test_a_relative_registry_is_told_from_the_folder_it_was_named_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODEL_REGISTRY", "models")
+
+    assert StackSettings.read().model_registry == str(tmp_path / "models")

@@ -52,6 +52,17 @@ def test_a_bar_that_the_calendar_does_not_foresee_is_kept() -> None:
     assert bars.known.all()
 
 
+@pytest.mark.parametrize("month", [1, 3, 7, 11], ids=["winter", "between", "summer", "after"])
+def test_a_week_told_by_another_clock_has_no_hole_at_its_edges(month: int) -> None:
+    opening = datetime(2024, month, {1: 7, 3: 10, 7: 7, 11: 3}[month], 22, tzinfo=UTC)
+    weeks = [candle_table(opening + timedelta(days=7 * week), [1.0] * 120) for week in range(3)]
+
+    bars = bars_of(pa.concat_tables(weeks), "forex", Interval.H1)
+
+    assert len(bars) == 360
+    assert bars.known.all()
+
+
 def test_bars_of_quite_another_calendar_simply_follow_each_other() -> None:
     sessions = [candle_table(START + timedelta(days=day, hours=14), [1.0] * 7) for day in range(5)]
 

@@ -1,5 +1,7 @@
 """Stretch, trust and blend, on samples whose right answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from deployments.forecasting.calibration import (
     stretched,
 )
 from deployments.forecasting.evaluation import coverage, pinball_losses
-from deployments.forecasting.quantiles import QUANTILES, FloatArray
+from deployments.forecasting.quantiles import QUANTILES, FloatArray, mixed
 from deployments.market_data.models import Interval
 
 STEPS = 8
@@ -25,7 +27,8 @@ NORMAL = np.array([-1.959964, -1.644854, -1.281552, -0.67449, 0.0, 0.67449, 1.28
 def sample(width: float, n: int = 4_000, seed: int = 1, baseline_width: float = 1.0, horizons: int = 1_000) -> Sample:
     """Return normal outcomes beside quantiles that are `width` times as far out as they should be."""
     actual = np.random.default_rng(seed).normal(0.0, 1.0, (n, STEPS))
-    return Sample(actual, spread_out(n, width), spread_out(n, baseline_width), horizons)
+    model = spread_out(n, width)
+    return Sample(actual, model, model, spread_out(n, baseline_width), horizons)
 
 
 def spread_out(n: int, width: float) -> FloatArray:
@@ -53,11 +56,38 @@ def test_a_stretch_that_does_not_hold_later_is_not_trusted() -> None:
 
 
 def test_a_useless_model_gives_way_to_the_baseline() -> None:
-    poor = Sample(sample(1.0).actual, spread_out(4_000, 1.0) + 3.0, spread_out(4_000, 1.0), 1_000)
+    far = spread_out(4_000, 1.0) + 3.0
+    poor = Sample(sample(1.0).actual, far, far, spread_out(4_000, 1.0), 1_000)
 
     assert fit_blend(poor.actual, poor.model, poor.baseline) == 0.0
     served = calibrated(poor.model, poor.baseline, Calibration(np.ones((STEPS, 9)), 0.0))
     np.testing.assert_allclose(served, poor.baseline)
+
+
+def test_a_network_that_spoils_what_volatility_says_gives_way_to_it() -> None:
+    right = sample(1.0, baseline_width=3.0)
+    noise = np.random.default_rng(5).normal(0.0, 1.0, (4_000, STEPS, 1))
+    spoiling = replace(right, model=right.model + noise, prior=right.model)
+
+    fitted = calibrate(spoiling, spoiling)
+
+    served = calibrated(mixed(spoiling.model, spoiling.prior, fitted.share), spoiling.baseline, fitted)
+    assert fitted.share < 0.02
+    assert pinball_losses(right.actual, served).mean() <= 1.001 * pinball_losses(right.actual, right.model).mean()
+
+
+def test_a_few_horizons_take_little_from_the_network() -> None:
+    right = sample(1.0, horizons=5)
+    spoiling = replace(right, model=right.model + np.random.default_rng(5).normal(0.0, 1.0, (4_000, STEPS, 1)))
+
+    assert calibrate(spoiling, replace(spoiling, prior=right.model)).share == pytest.approx(1 - 5 / 15)
+
+
+def test_a_network_that_volatility_only_hinders_speaks_alone() -> None:
+    right = sample(1.0)
+    helped = replace(right, prior=right.model + np.random.default_rng(5).normal(0.0, 1.0, (4_000, STEPS, 1)))
+
+    assert calibrate(helped, helped).share == 1.0
 
 
 def test_the_blend_is_never_worse_than_the_baseline_on_its_own_span() -> None:
@@ -106,3 +136,11 @@ def test_overlapping_windows_count_as_one_horizon() -> None:
 
     assert horizons_of(hours, Interval.H1, 24) == 4
     assert horizons_of(np.repeat(hours[:1], 50), Interval.H1, 24) == 1
+    assert horizons_of(hours[::24], Interval.H1, 24) == 4
+
+
+def test_horizons_of_a_market_that_closes_at_night_are_counted_in_its_bars() -> None:
+    days = np.datetime64("2024-01-01T14:00:00.000000") + np.arange(24) * np.timedelta64(1, "D")
+    hours = (days[:, None] + np.arange(7) * np.timedelta64(1, "h")).ravel()
+
+    assert horizons_of(hours, Interval.H1, 24) == 7

@@ -51,7 +51,8 @@ def test_horizons_overlap_as_far_as_the_instants_are_apart() -> None:
     assert overlapping(instants(200), 24) == 24
     sparse = np.concatenate([instants(2), instants(200, hours=6)[1:]])
     assert overlapping(np.unique(sparse), 24) == 4
-    assert overlapping(instants(20), 24) == 5
+    assert overlapping(instants(20), 24) == 24
+    assert overlapping(instants(1), 24) == 1
 
 
 def test_variance_without_lags_is_the_plain_one() -> None:
@@ -73,7 +74,7 @@ def test_statistic_of_independent_differences_is_as_worked_out_by_hand() -> None
 
 def test_forecasters_that_never_differ_are_told_apart_by_nothing() -> None:
     tie = contest(1, count=600)
-    losses = PairedLosses(instants(50), np.linspace(1, 2, 50))
+    losses = PairedLosses(instants(60), np.linspace(1, 2, 60))
     same = compare(losses, losses, HORIZON)
     assert (same.ratio, same.low, same.high, same.p_better, same.p_worse) == (1.0, 1.0, 1.0, 0.5, 0.5)
     assert tie.p_better + tie.p_worse == pytest.approx(1.0)
@@ -83,6 +84,13 @@ def test_too_few_instants_tell_nothing() -> None:
     short = PairedLosses(instants(19), np.ones(19))
     comparison = compare(short, short, HORIZON)
     assert (comparison.p_better, comparison.p_worse, comparison.instants) == (1.0, 1.0, 19)
+    assert math.isnan(comparison.ratio)
+
+
+def test_lead_over_few_horizons_tells_nothing_however_large() -> None:
+    assert contest(1, gain=0.5, count=5 * HORIZON).p_better < 0.05
+    comparison = contest(1, gain=0.5, count=5 * HORIZON - 1)
+    assert (comparison.p_better, comparison.p_worse) == (1.0, 1.0)
     assert math.isnan(comparison.ratio)
 
 

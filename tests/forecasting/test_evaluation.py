@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deployments.forecasting.baselines import naive_scale
+from deployments.forecasting.baselines import naive_deviation, naive_scale
 from deployments.forecasting.evaluation import (
     Scores,
     as_dict,
@@ -97,7 +97,7 @@ def test_scores_are_those_of_utilsforecast() -> None:
     history = random.normal(size=(count, past)).cumsum(axis=1)
     actual = history[:, -1:] + random.normal(size=(count, horizon)).cumsum(axis=1)
     quantiles = history[:, -1:, None] + np.sort(random.normal(size=(count, horizon, len(QUANTILES))), axis=-1)
-    ours = score(actual, quantiles, history[:, -1], naive_scale(history))
+    ours = score(actual, quantiles, history[:, -1], naive_scale(history), deviation=naive_deviation(history))
 
     series = np.repeat(np.arange(count), horizon)
     frame = pd.DataFrame({"unique_id": series, "ds": np.tile(np.arange(past, past + horizon), count)})
@@ -111,6 +111,8 @@ def test_scores_are_those_of_utilsforecast() -> None:
     mase = losses.mase(frame, ["q0.5"], 1, train)["q0.5"].mean()
     assert ours.pinball == pytest.approx(pinball)
     assert ours.mase == pytest.approx(mase)
+    squared = losses.msse(frame, ["q0.5"], 1, train)["q0.5"].mean()
+    assert ours.rmsse == pytest.approx(math.sqrt(squared))
 
 
 def test_crps_of_a_normal_forecast_is_the_known_one() -> None:
@@ -122,7 +124,8 @@ def test_crps_of_a_normal_forecast_is_the_known_one() -> None:
 
 
 def test_squared_errors_are_scaled_and_their_root_taken() -> None:
-    scores = score(np.array([[3.0, 5.0]]), np.full((1, 2, 9), 1.0), np.array([0.0]), np.array([2.0]))
+    actual, quantiles = np.array([[3.0, 5.0]]), np.full((1, 2, 9), 1.0)
+    scores = score(actual, quantiles, np.array([0.0]), np.array([1.0]), deviation=np.array([2.0]))
     assert scores.rmsse_by_step == pytest.approx((1.0, 2.0))
     assert scores.rmsse == pytest.approx(math.sqrt((1 + 4) / 2))
 

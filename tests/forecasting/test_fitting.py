@@ -8,13 +8,17 @@ import pyarrow as pa
 import pytest
 
 from deployments.common.errors import TooLittleHistory
-from deployments.forecasting.fitting import contest, fit, material_of
+from deployments.forecasting.fitting import MIN_WINDOWS, contest, fit, material_of, origins_of, scored_origins
 from deployments.forecasting.judging import judge
 from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import panel_of, spans_of
+from deployments.forecasting.panel import Panel, panel_of, spans_of
+from deployments.forecasting.quantiles import QUANTILES
+from deployments.forecasting.recipe import measured
+from deployments.forecasting.scale import HISTORY_BARS
 from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.windows import windows_at
 from deployments.market_data.models import CANDLE_SCHEMA, Interval
-from tests.fakes.panels import wavy_panel
+from tests.fakes.panels import wavy_panel, wavy_tables
 
 SHAPE = NetworkConfig(input_size=24, horizon=6, width=16)
 CONFIG = TrainingConfig(max_steps=8, members=2, batch=64, check_every=4)
@@ -56,6 +60,53 @@ def test_bars_of_the_test_span_change_nothing_of_the_model() -> None:
     first, second = fit(panel, SHAPE, CONFIG), fit(changed, SHAPE, CONFIG)
 
     assert all((first.tensors[name] == second.tensors[name]).all() for name in first.tensors)
+
+
+def holed_panel(bars: int, share: float) -> Panel:
+    """Return a panel of which a share of the bars never came, here and there."""
+    random = np.random.default_rng(0)
+    tables = wavy_tables(bars, ("AAAUSD", "BBBUSD", "CCCUSD", "DDDUSD"))
+    return panel_of(
+        {symbol: rows.filter(pa.array(random.random(bars) >= share)) for symbol, rows in tables.items()}, Interval.H1
+    )
+
+
+def test_bars_that_never_came_narrow_no_interval() -> None:
+    panel = holed_panel(6_000, 0.18)
+
+    prior = material_of(panel, SHAPE).prior
+
+    origins = origins_of(panel, spans_of(panel).test, SHAPE)
+    windows = windows_at(panel, origins, HISTORY_BARS, SHAPE.horizon)
+    scale = prior.fit.scales(measured(windows.past, prior.seasons, SHAPE.horizon))
+    within = np.abs(windows.moves) <= scale * prior.levels[:, QUANTILES.index(0.9)]
+    assert within[:, 0][windows.came[:, 0]].mean() == pytest.approx(0.8, abs=0.035)
+
+
+def test_only_windows_whose_bars_all_came_are_scored_while_there_are_enough() -> None:
+    panel = holed_panel(2_000, 0.1)
+    test = spans_of(panel).test
+
+    origins = scored_origins(panel, test, SHAPE)
+    longer = scored_origins(panel, test, replace(SHAPE, horizon=60))
+
+    assert len(origins) >= MIN_WINDOWS
+    assert panel.known[origins[:, None] + np.arange(1, SHAPE.horizon + 1)].all()
+    assert not panel.known[longer[:, None] + np.arange(1, 61)].all(axis=1).any()
+    assert len(longer) > MIN_WINDOWS
+
+
+def test_the_newest_bars_before_the_test_span_move_what_volatility_says_and_nothing_that_was_learnt() -> None:
+    panel = wavy_panel(1_500)
+    spans = spans_of(panel)
+    newest = (panel.times >= spans.calibration.start) & (panel.times < spans.calibration.end)
+    wilder = replace(panel, variances=np.where(newest, 9.0, 1.0) * panel.variances)
+
+    first, second = fit(panel, SHAPE, CONFIG).tensors, fit(wilder, SHAPE, CONFIG).tensors
+
+    assert not np.array_equal(first["scale.weights"], second["scale.weights"])
+    learnt = [name for name in first if name.startswith(("network.", "scale.centre", "scale.spread", "prior."))]
+    assert all(np.array_equal(first[name], second[name]) for name in learnt)
 
 
 def test_too_little_data_says_how_much_there_is() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from deployments.forecasting.issued import IssuedForecast
-from deployments.forecasting.journal import MAX_PENDING, ForecastJournal
+from deployments.forecasting.journal import MAX_STEPS, ForecastJournal
 from tests.fakes.forecasting import issued_forecast
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
@@ -46,15 +46,18 @@ async def test_forecasts_wait_while_the_table_is_away() -> None:
     assert table.batches == [[one.key]]
 
 
-async def test_oldest_are_dropped_when_too_many_wait() -> None:
+async def test_oldest_are_dropped_when_too_many_steps_wait() -> None:
     table = ListTable()
     journal = ForecastJournal(table)
-    template = issued_forecast("BTCUSD", START)
-    for hour in range(MAX_PENDING + 2):
-        journal.add(_at(template, START + timedelta(hours=hour)))
-    await journal.flush()
-    assert len(table.batches[0]) == MAX_PENDING
+    template = issued_forecast("BTCUSD", START, horizon=168)
+    most = MAX_STEPS // 168
+    for _ in range(2):
+        for hour in range(most + 2):
+            journal.add(_at(template, START + timedelta(hours=hour)))
+        await journal.flush()
+    assert len(table.batches[0]) == most
     assert table.batches[0][0] == _at(template, START + timedelta(hours=2)).key
+    assert table.batches[1] == [_at(template, START + timedelta(hours=hour)).key for hour in (0, 1)]
 
 
 def _at(one: IssuedForecast, last_time: datetime) -> IssuedForecast:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from deployments.forecasting.evaluation import Scores, score
-from deployments.forecasting.judging import BASELINE, ERROR_RATE, MAX_CHAMPION_AGE, Verdict, judge
+from deployments.forecasting.evaluation import PairedLosses, Scores, score
+from deployments.forecasting.judging import BASELINE, ERROR_RATE, MARGIN, MAX_CHAMPION_AGE, Verdict, judge
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 
 GOOD = Scores(
@@ -40,6 +40,7 @@ class Arena:
         self.actual = (paths * sigma.reshape(self.hours, 3, 1)).reshape(-1, self.horizon)
         grid = np.array([-1.96, -1.645, -1.28, -0.674, 0.0, 0.674, 1.28, 1.645, 1.96])
         self.perfect = sigma[:, None, None] * np.sqrt(np.arange(1, self.horizon + 1))[:, None] * grid
+        self.true_sigma = sigma
         self.scale = sigma * math.sqrt(2 / math.pi)
         self.origins = np.repeat(np.datetime64("2024-01-01T00", "us") + np.arange(self.hours) * 3_600_000_000, 3)
 
@@ -91,10 +92,8 @@ def test_challengers_that_are_the_champion_and_more_noise_are_kept_out(
     assert verdicts.count("promote") <= 200 * ERROR_RATE
 
 
-def test_truly_better_challenger_is_promoted_with_its_evidence(
-    arena: Arena, champion: Scores, baseline: Scores
-) -> None:
-    verdict = judge(arena.scores(arena.perfect), baseline, champion, champion_age=YOUNG)
+def test_truly_better_challenger_is_promoted_with_its_evidence(arena: Arena, champion: Scores) -> None:
+    verdict = judge(arena.scores(arena.perfect), arena.scores(1.4 * arena.perfect), champion, champion_age=YOUNG)
     assert verdict.verdict == "promote"
     assert "significantly better than the champion" in verdict.reason
     assert verdict.evidence["champion_p_better"] < ERROR_RATE
@@ -117,6 +116,17 @@ def test_challenger_that_saw_how_far_but_not_the_first_step_is_caught_too(arena:
     assert "squared moves" in verdict.reason
 
 
+def test_challenger_whose_scale_saw_how_large_the_moves_would_be_is_caught_by_its_gain(
+    arena: Arena, champion: Scores
+) -> None:
+    furthest = np.abs(arena.actual).max(axis=1) / arena.true_sigma
+    leaking = arena.scores(arena.perfect * np.sqrt(furthest / furthest.mean())[:, None, None])
+    verdict = judge(leaking, arena.scores(arena.perfect), champion)
+    assert leaking.r_squared is None or abs(leaking.r_squared) < 1e-9
+    assert verdict.verdict == "reject"
+    assert "leakage alarm: pinball loss" in verdict.reason
+
+
 def test_tie_leaves_a_young_champion_in_place(arena: Arena, champion: Scores, baseline: Scores) -> None:
     tie = arena.noisy(np.random.default_rng(2), 0.3)
     verdict = judge(tie, baseline, champion, champion_age=YOUNG)
@@ -137,6 +147,31 @@ def test_worse_candidate_does_not_replace_even_an_old_champion(
     verdict = judge(arena.noisy(np.random.default_rng(2), 0.36), baseline, champion, champion_age=OLD)
     assert verdict.verdict == "keep"
     assert "may be worse" in verdict.reason
+
+
+def beside(seed: int, instants: int, loss: float) -> tuple[Scores, Scores]:
+    """Return a candidate whose loss is `loss` times the champion's in truth, over horizons of 24 that overlap."""
+    shocks = np.random.default_rng(seed).normal(size=instants + 23)
+    luck = 0.05 * np.convolve(shocks, np.full(24, 24**-0.5), "valid")
+    times = np.datetime64("2024-01-01T00", "us") + np.arange(instants) * np.timedelta64(1, "h")
+    own, other = (PairedLosses(times, 0.01 * mean) for mean in (loss + luck, 1 - luck))
+    told = replace(GOOD, pinball_by_step=(0.01,) * 24)
+    return replace(told, pinball=float(own.losses.mean()), paired=own), replace(told, paired=other)
+
+
+def test_candidates_worse_than_the_margin_replace_an_old_champion_no_more_often_than_stated() -> None:
+    pairs = [beside(seed, 240, 1 + MARGIN) for seed in range(300)]
+    lenient = replace(GOOD, pinball=1.0)
+    promoted = [judge(own, lenient, champion, champion_age=OLD).verdict for own, champion in pairs].count("promote")
+    assert promoted <= 300 * ERROR_RATE + 3 * math.sqrt(300 * ERROR_RATE * (1 - ERROR_RATE))
+
+
+@pytest.mark.parametrize("age", [YOUNG, OLD])
+def test_lead_on_a_test_span_too_short_to_tell_leaves_the_champion_in_place(age: timedelta) -> None:
+    candidate, champion = beside(1, 48, 0.5)
+    verdict = judge(candidate, GOOD, champion, champion_age=age)
+    assert verdict.verdict == "keep"
+    assert "48 instants on the test span are too few" in verdict.reason
 
 
 def test_first_candidate_no_worse_than_the_baselines_is_promoted() -> None:
@@ -162,6 +197,22 @@ def test_candidate_better_than_what_serves_without_it_is_promoted_and_who_beats_
     verdict = judge(arena.noisy(np.random.default_rng(1), 0.3), baseline, others=others)
     assert verdict.verdict == "promote"
     assert "significantly worse than the HAR baseline" in verdict.reason
+
+
+def test_symbols_lost_to_the_baseline_are_listed_whatever_the_verdict() -> None:
+    random = np.random.default_rng(4)
+    symbols = np.tile(np.array(["BTCUSD", "ETHUSD"]), 300)
+    times = np.datetime64("2024-01-01T00", "us") + np.repeat(np.arange(300), 2) * np.timedelta64(1, "h")
+    theirs = 0.01 * np.exp(0.2 * random.normal(size=600))
+    mine = theirs * (np.where(symbols == "BTCUSD", 0.9, 1.05) + 0.05 * random.normal(size=600))
+    own, other = (
+        replace(GOOD, pinball=float(losses.mean()), paired=PairedLosses(times, losses, symbols))
+        for losses in (mine, theirs)
+    )
+    verdict = judge(own, other)
+    assert (verdict.verdict, verdict.lost_symbols) == ("promote", ("ETHUSD",))
+    assert "on ETHUSD, which it goes on to serve" in verdict.reason
+    assert judge(other, own).lost_symbols == ("BTCUSD",)
 
 
 def test_right_directions_over_few_calls_may_be_luck() -> None:

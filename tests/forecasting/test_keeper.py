@@ -24,6 +24,8 @@ from deployments.forecasting.models import (
 from deployments.forecasting.recalibrations import Recalibrations
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.retraining import RetrainingPolicy
+from deployments.forecasting.setback import LIVE_TRAILING, Setback
+from deployments.forecasting.setbacks import Setbacks
 from deployments.forecasting.store import ForecastStore
 from tests.fakes.forecasting import issued_forecast, model_card, model_tensors
 from tests.fakes.market_data import FakeMarketData, walk_table
@@ -41,11 +43,14 @@ class FakeForecaster:
     def __init__(self, ledger: TrainingLedger) -> None:
         self.asked: list[tuple[tuple[str, ...], ForecastRequest]] = []
         self.trainings: list[TrainingRequest] = []
+        self.away = False
         self._ledger = ledger
 
     async def forecast_batch(
         self, symbols: tuple[str, ...], request: ForecastRequest
     ) -> dict[str, Forecast | CandlecastError]:
+        if self.away:
+            raise Unavailable("Forecaster has no free replica just now", 1.0)
         self.asked.append((symbols, request))
         return {symbol: issued_forecast(symbol, START).forecast for symbol in symbols}
 
@@ -221,6 +226,27 @@ async def test_champion_whose_skill_is_gone_is_trained_again(office: Office) -> 
     assert "live skill is gone" in reason
 
 
+async def test_symbol_lost_live_is_set_back_and_served_again_when_the_loss_is_a_month_old(office: Office) -> None:
+    card = office.champion()
+    office.issue(range(400), card.version)
+    office.issue(range(400), card.version, width=0.0005, symbol="ETHUSD")
+    keeper = office.keeper(KeeperPolicy(retraining=RetrainingPolicy(after=None)))
+    assert (await keeper.round()).set_back == {card.version: ("ETHUSD",)}
+    setbacks = Setbacks(office.home / "setback")
+    setbacks.refresh()
+    assert setbacks.of(card.version) == Setback(("ETHUSD",))
+    office.pass_time(LIVE_TRAILING)
+    assert (await keeper.round()).set_back == {}
+    setbacks.refresh()
+    assert setbacks.of(card.version) == Setback()
+
+
+async def test_model_that_lost_live_on_the_whole_is_set_back_everywhere(office: Office) -> None:
+    card = office.champion()
+    office.issue(range(400), card.version, width=0.0005)
+    assert (await office.keeper().round()).set_back == {card.version: ("*",)}
+
+
 async def test_training_is_never_asked_for_where_it_is_switched_off_or_there_is_nothing_new(office: Office) -> None:
     office.champion(age=timedelta(days=20))
     off = KeeperPolicy(retraining=RetrainingPolicy(after=None))
@@ -241,6 +267,23 @@ async def test_sweep_deletes_old_candidates_once_a_day_and_keeps_the_champion(of
     assert (await keeper.round()).deleted == ()
     office.pass_time(timedelta(days=1, minutes=1))
     assert len((await keeper.round()).deleted) == 1
+
+
+async def test_forecaster_that_is_away_holds_up_nothing_but_new_forecasts(office: Office) -> None:
+    card = office.champion()
+    office.issue(range(BARS - 6, BARS - 3), card.version)
+    office.forecaster.away = True
+    status = await office.keeper().round()
+    assert (status.state, status.issued, status.resolved) == (KeeperState.FAILING, 0, 3)
+    assert "no free replica" in status.error
+    office.forecaster.away = False
+    assert (await office.keeper().round()).error == ""
+
+
+async def test_symbol_that_is_no_longer_traded_holds_up_no_training(office: Office) -> None:
+    office.champion(age=timedelta(days=8))
+    office.market.tables["BTCUSD"] = walk_table(START, 300)
+    assert len((await office.keeper().round()).retraining) == 1
 
 
 async def test_checkpoints_of_runs_long_over_are_deleted(office: Office) -> None:

@@ -68,6 +68,13 @@ def test_unknown_run_is_told(ledger: TrainingLedger, run_id: str) -> None:
         ledger.run(run_id)
 
 
+@pytest.mark.parametrize("run_id", ["..", ".", "a/b", ""])
+def test_run_is_never_entered_outside_the_ledger(ledger: TrainingLedger, tmp_path: Path, run_id: str) -> None:
+    with pytest.raises(UnknownTraining):
+        ledger.start(run_id, TrainingRequest(), 10)
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_runs_come_newest_first_without_the_torn_one(ledger: TrainingLedger, tmp_path: Path) -> None:
     for name in ("run-1", "run-2", "run-3"):
         ledger.start(name, REQUEST, 200)

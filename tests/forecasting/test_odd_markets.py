@@ -27,6 +27,8 @@ SHAPE = NetworkConfig(input_size=48, horizon=24, width=16)
 NOW = datetime(2024, 6, 7, 20, 45, tzinfo=UTC)
 """A Friday shortly before the week of currencies and the session in New York end."""
 
+LEVELS = (50.0, 80.0, 90.0, 95.0, 97.5, 99.0)
+
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
@@ -59,10 +61,10 @@ class Unmanaged(FakeMarketData):
         raise UnknownSymbol(symbol)
 
 
-async def answer(tmp_path: Path, symbol: str, table: pa.Table) -> Forecast | CandlecastError:
-    service = ForecasterService(tmp_path, Unmanaged({symbol: table}, NOW), FakeJobs(), Predictor, lambda: NOW)
+async def answer(tmp_path: Path, symbol: str, table: pa.Table, now: datetime = NOW) -> Forecast | CandlecastError:
+    service = ForecasterService(tmp_path, Unmanaged({symbol: table}, now), FakeJobs(), Predictor, lambda: now)
     try:
-        return await service.forecast(ForecastRequest(symbol, horizon=24, levels=(50.0, 80.0, 90.0, 97.5)))
+        return await service.forecast(ForecastRequest(symbol, horizon=24, levels=LEVELS))
     except CandlecastError as error:
         return error
 
@@ -80,11 +82,11 @@ def jumping(bars: int = 700) -> list[float]:
     return [*closes[: bars - 50], *(1_000 * closes[bars - 50 :])]
 
 
-def on_calendar(name: str, closes: list[float]) -> pa.Table:
+def on_calendar(name: str, closes: list[float], now: datetime = NOW) -> pa.Table:
     """Return candles at the newest bars that the calendar has before now."""
-    due = calendar_named(name).expected(Interval.H1, NOW - timedelta(days=250), NOW - timedelta(hours=1))
+    due = calendar_named(name).expected(Interval.H1, now - timedelta(days=250), now - timedelta(hours=1))
     times = due[-len(closes) :]
-    table = candle_table(NOW, closes)
+    table = candle_table(now, closes)
     return table.set_column(0, "time", pa.array(times).cast(CANDLE_SCHEMA.field("time").type)).cast(CANDLE_SCHEMA)
 
 
@@ -154,6 +156,17 @@ async def test_hours_without_a_bar_are_told_and_bridged(registry: Registry, tmp_
     check_answer(forecast, "24/7")
 
 
+async def test_window_of_which_most_is_missing_is_left_to_the_baseline(registry: Registry, tmp_path: Path) -> None:
+    table = ending_now(list(wavy_closes(700)))
+
+    forecast = await answer(tmp_path, "AAAUSD", table.take([*range(660), *range(690, 700)]))
+
+    assert isinstance(forecast, Forecast)
+    assert forecast.model.name == "ewma"
+    assert any("30 of the last 48 bars are missing" in warning for warning in forecast.warnings)
+    check_answer(forecast, "24/7")
+
+
 @pytest.mark.parametrize(("symbol", "calendar"), [("EURUSD", "forex"), ("AAPL", "XNYS")])
 async def test_no_forecast_falls_into_a_weekend_or_a_night(
     registry: Registry, tmp_path: Path, symbol: str, calendar: str
@@ -166,6 +179,29 @@ async def test_no_forecast_falls_into_a_weekend_or_a_night(
     assert max(point.time for point in forecast.points) > NOW + timedelta(days=2)
 
 
+@pytest.mark.parametrize(
+    ("symbol", "calendar", "now", "reopens"),
+    [
+        ("EURUSD", "forex", datetime(2024, 3, 8, 22, 5, tzinfo=UTC), datetime(2024, 3, 10, 21, tzinfo=UTC)),
+        ("EURUSD", "forex", datetime(2024, 11, 1, 21, 5, tzinfo=UTC), datetime(2024, 11, 3, 22, tzinfo=UTC)),
+        ("AAPL", "XNYS", datetime(2024, 3, 8, 21, 35, tzinfo=UTC), datetime(2024, 3, 11, 13, 30, tzinfo=UTC)),
+        ("AAPL", "XNYS", datetime(2024, 11, 27, 22, 5, tzinfo=UTC), datetime(2024, 11, 29, 14, 30, tzinfo=UTC)),
+    ],
+    ids=["currencies into summer", "currencies out of summer", "stocks into summer", "stocks over a holiday"],
+)
+async def test_the_first_bar_ahead_is_that_of_the_market_s_own_clock(
+    registry: Registry, tmp_path: Path, symbol: str, calendar: str, now: datetime, reopens: datetime
+) -> None:
+    champion = registry.champions()["1h-h24"]
+
+    forecast = await answer(tmp_path, symbol, on_calendar(calendar, list(wavy_closes(700)), now), now)
+
+    assert isinstance(forecast, Forecast)
+    assert forecast.points[0].time == reopens
+    assert forecast.model.version == champion
+    check_answer(forecast, calendar)
+
+
 def check_answer(forecast: Forecast, calendar: str) -> None:
     """Check that all numbers are finite, that intervals nest, and that the market is open at every point."""
     times = [point.time for point in forecast.points]
@@ -173,9 +209,9 @@ def check_answer(forecast: Forecast, calendar: str) -> None:
     assert {to_numpy(time) for time in times} <= set(due)
     for point in forecast.points:
         bounds = [
-            *(point.lower[level] for level in ("97.5", "90", "80", "50")),
+            *(point.lower[f"{level:g}"] for level in LEVELS[::-1]),
             point.median,
-            *(point.upper[level] for level in ("50", "80", "90", "97.5")),
+            *(point.upper[f"{level:g}"] for level in LEVELS),
         ]
         assert np.isfinite(bounds).all()
         assert (np.diff(bounds) >= 0).all()

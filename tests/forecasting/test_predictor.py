@@ -71,6 +71,31 @@ def test_without_the_models_part_the_baseline_answers() -> None:
     np.testing.assert_allclose(served, ewma_quantiles(past.log_closes, 12), rtol=1e-12)
 
 
+def test_a_network_without_a_share_leaves_the_answer_to_volatility() -> None:
+    silent = {**artefact(), "calibration.stretch": np.ones((12, 9)), "calibration.share": np.zeros(1)}
+    predictor, past = Predictor(silent, CONFIG), pasts()
+
+    np.testing.assert_allclose(predictor.quantiles(past), predictor.prior_quantiles(past))
+
+
+def test_the_share_mixes_what_the_network_and_volatility_say() -> None:
+    plain = {**artefact(), "calibration.stretch": np.ones((12, 9)), "calibration.share": np.array([0.3])}
+    predictor, past = Predictor(plain, CONFIG), pasts()
+
+    halfway = 0.3 * predictor.raw_quantiles(past) + 0.7 * predictor.prior_quantiles(past)
+
+    np.testing.assert_allclose(predictor.quantiles(past), halfway)
+
+
+def test_the_network_of_an_artefact_without_a_share_speaks_alone() -> None:
+    older = {name: tensor for name, tensor in artefact().items() if name != "calibration.share"}
+    past = pasts()
+
+    np.testing.assert_array_equal(
+        Predictor(older, CONFIG).quantiles(past), Predictor(artefact(), CONFIG).quantiles(past)
+    )
+
+
 def test_without_the_networks_part_volatility_answers() -> None:
     tensors = {name: 0 * tensor if name.startswith("network.") else tensor for name, tensor in artefact().items()}
     predictor, past = Predictor(tensors, CONFIG), pasts()

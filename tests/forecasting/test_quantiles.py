@@ -1,5 +1,6 @@
 """The quantile grid and the intervals between its points."""
 
+import math
 from statistics import NormalDist
 
 import numpy as np
@@ -55,3 +56,9 @@ def test_intervals_nest_whatever_the_quantiles(quantiles: np.ndarray, levels: tu
     assert (outer_lower <= inner_lower + slack).all()
     assert (inner_lower <= inner_upper + slack).all()
     assert (inner_upper <= outer_upper + slack).all()
+
+
+def test_highest_level_below_a_hundred_has_bounds() -> None:
+    lower, upper = interval_bounds(NORMAL, math.nextafter(100, 0))
+    assert np.isfinite([lower, upper]).all()
+    assert upper == pytest.approx(-lower)

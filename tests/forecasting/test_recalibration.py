@@ -75,6 +75,13 @@ def test_one_forecast_a_horizon_is_as_much_evidence_as_one_a_bar() -> None:
     assert fit_recalibration(seldom).stretch.mean() == pytest.approx(fit_recalibration(often).stretch.mean(), rel=0.15)
 
 
+def test_a_misfit_that_chance_explains_is_left_alone_and_a_large_one_of_as_long_is_not() -> None:
+    slight, large = (fit_recalibration(resolved(width, hours=60 * HORIZON)).stretch[:, 0] for width in (0.96, 0.7))
+
+    assert (np.abs(np.log(slight)) < 0.3 * np.log(1 / 0.96)).all()
+    assert (np.log(large) > 0.8 * np.log(1 / 0.7)).all()
+
+
 def test_what_lies_more_than_the_trailing_days_back_counts_no_more() -> None:
     old, new = resolved(0.6, seed=1), resolved(1.0, seed=2)
     both = Resolved(

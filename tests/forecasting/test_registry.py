@@ -7,6 +7,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from deployments.forecasting.models import Decision, ModelCard, ModelStatus
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.retention import Retention
 from deployments.market_data.models import Interval
+from tests.fakes.counted_files import CountedFiles
 from tests.fakes.forecasting import TRAINED_AT, model_card, model_tensors
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
@@ -290,6 +292,19 @@ def test_promotions_from_two_processes_are_all_remembered(registry: Registry, tm
         worker.join(60)
     assert {decision.version for decision in registry.history()} == set(versions)
     assert registry.champion(Interval.H1, 24) in {versions[-1], versions[-2]}
+
+
+def test_list_of_many_versions_costs_an_object_store_no_more_trips_than_one_of_few(tmp_path: Path) -> None:
+    fsspec.register_implementation("counted", CountedFiles, clobber=True)
+    registry = Registry(f"counted://{tmp_path.name}/models")
+    trips = []
+    for day in range(6):
+        publish(registry, day)
+        registry.cards()
+        before = CountedFiles.trips
+        assert len(registry.cards()) == day + 1
+        trips.append(CountedFiles.trips - before)
+    assert trips[-1] == trips[0]
 
 
 def _seal(directory: Path) -> None:

@@ -26,6 +26,7 @@ def outcomes(count: int, pinball: float, baseline: float = 1.0) -> Outcomes:
         np.datetime64("2024-01-01T00", "us") + np.arange(count) * np.timedelta64(1, "h"),
         pinball + noise,
         np.full(count, baseline),
+        np.full(count, "BTCUSD"),
     )
 
 

@@ -1,13 +1,16 @@
 """Forecasts beside what happened, on numbers worked out by hand."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deployments.forecasting.scoreboard import accuracy_rows, past_forecast, realised_closes
+from deployments.forecasting.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
+from deployments.forecasting.service import ForecasterService
+from deployments.forecasting.store import ForecastStore
 from deployments.market_data.models import Interval
-from tests.fakes.forecasting import issued_forecast
+from tests.fakes.forecasting import FakeJobs, FakeModel, issued_forecast
 from tests.fakes.market_data import FakeMarketData, candle_table
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
@@ -57,3 +60,14 @@ async def test_closes_are_read_once_per_symbol_over_the_span_of_its_forecasts() 
 async def test_symbol_that_cannot_be_read_stays_unresolved() -> None:
     market = FakeMarketData({}, now=START)
     assert await realised_closes(market, [issued_forecast("GONE", START)]) == {("GONE", Interval.H1): {}}
+
+
+async def test_scores_are_told_however_many_forecasts_are_still_open(tmp_path: Path) -> None:
+    now = START + timedelta(hours=8)
+    store = ForecastStore(tmp_path / "forecasts.lance")
+    store.append([issued_forecast("BTCUSD", hour) for hour in HOURS[:3]])
+    store.append([issued_forecast(f"S{number}USD", HOURS[7]) for number in range(SCORED_FORECASTS)])
+    market = FakeMarketData({"BTCUSD": candle_table(START, [50.0] * 8)}, now=now)
+    service = ForecasterService(tmp_path, market, FakeJobs(), FakeModel, lambda: now)
+    [row] = await service.accuracy()
+    assert (row.symbol, row.skill.n) == ("BTCUSD", 3)

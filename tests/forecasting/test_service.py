@@ -20,6 +20,7 @@ from deployments.common.errors import (
     UnknownSymbol,
 )
 from deployments.forecasting.models import (
+    Decision,
     Forecast,
     ForecastRequest,
     ForecastStatus,
@@ -34,6 +35,8 @@ from deployments.forecasting.recalibrations import Recalibrations
 from deployments.forecasting.records import to_json
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.service import ForecasterService
+from deployments.forecasting.setback import Setback
+from deployments.forecasting.setbacks import Setbacks
 from deployments.forecasting.shelf import REHEARSED
 from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
 from tests.fakes.forecasting import FakeJobs, FakeModel, model_card, model_tensors
@@ -193,6 +196,7 @@ async def test_damaged_champion_of_a_new_replica_is_replaced_by_the_baseline(des
     assert health.champions == {"1h-h24": card.version}
     assert health.loaded == ()
     assert "sha256" in health.reason
+    assert (await replica.models()).faults == {"1h-h24": health.reason}
 
 
 async def test_past_instant_hides_later_bars_and_later_models(desk: Desk) -> None:
@@ -324,6 +328,29 @@ async def test_what_was_learnt_since_widens_forecasts_of_now_and_none_of_the_pas
     assert now.points[5].upper["80"] > before[0].points[5].upper["80"]
     assert now.points[5].median == before[0].points[5].median
     assert then.points == before[1].points
+
+
+async def test_symbol_that_the_model_lost_is_served_by_the_baseline_with_a_warning(desk: Desk) -> None:
+    decision = Decision("", "promote", "good enough", NOW, lost_symbols=("ETHUSD",))
+    card = desk.registry.publish(model_tensors(SHIFT), replace(model_card(NOW - timedelta(days=1)), decision=decision))
+    await desk.service.promote(card.version, force=False)
+    answers = await desk.service.forecast_batch(("BTCUSD", "ETHUSD"), REQUEST)
+    served = {symbol: answer for symbol, answer in answers.items() if isinstance(answer, Forecast)}
+    assert served["BTCUSD"].model.version == card.version
+    assert (served["ETHUSD"].model.name, served["ETHUSD"].status) == ("ewma", ForecastStatus.FALLBACK)
+    assert "on the model's test span" in served["ETHUSD"].warnings[0]
+
+
+async def test_live_setback_is_obeyed_now_and_not_in_the_past_and_ends_when_it_is_lifted(desk: Desk) -> None:
+    card = await desk.champion(age=timedelta(days=10))
+    setbacks, names = Setbacks(desk.home / "setback"), []
+    for setback in (Setback(("BTCUSD",)), Setback(everywhere=True), Setback()):
+        setbacks.store(card.version, setback)
+        await desk.service.follow_champions()
+        names.append(
+            [(await desk.service.forecast(each)).model.name for each in (REQUEST, replace(REQUEST, as_of=NOW))]
+        )
+    assert names == [["ewma", "nhits"], ["ewma", "nhits"], ["nhits", "nhits"]]
 
 
 async def test_trouble_of_the_keeper_is_told_by_the_health(desk: Desk) -> None:

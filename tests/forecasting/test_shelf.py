@@ -1,17 +1,22 @@
 """The shelf: changed champions are taken up, damaged ones leave the former in place."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
+from deployments.forecasting.artefact import Tensors
 from deployments.forecasting.models import Decision, ModelCard
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.registry import Registry
-from deployments.forecasting.shelf import ModelShelf
+from deployments.forecasting.shelf import RETRY_AFTER_S, ModelShelf
 from deployments.forecasting.windows import Past
 from deployments.market_data.models import Interval
+from tests.fakes.away_files import AwayFiles
 from tests.fakes.forecasting import TRAINED_AT, FakeModel, model_card, model_tensors
 
 GO = Decision("", "promote", "good enough", datetime(2024, 4, 1, tzinfo=UTC))
@@ -62,6 +67,22 @@ async def test_damaged_champion_leaves_the_former_and_health_says_why(
     assert second.version in shelf.reason
     assert "sha256" in shelf.reason
     promoted(registry, day=2)
+    await shelf.refresh()
+    assert shelf.reason == ""
+
+
+async def test_torn_champion_pointer_leaves_the_champion_and_health_says_why(
+    shelf: ModelShelf, registry: Registry, tmp_path: Path
+) -> None:
+    card = promoted(registry)
+    await shelf.refresh()
+    pointer = tmp_path / "models" / "1h-h24" / "champion.json"
+    whole = pointer.read_bytes()
+    pointer.write_bytes(whole[:7])
+    await shelf.refresh()
+    assert shelf.loaded == (card.version,)
+    assert "pointer of 1h-h24 cannot be read" in shelf.reason
+    pointer.write_bytes(whole)
     await shelf.refresh()
     assert shelf.reason == ""
 
@@ -118,3 +139,79 @@ async def test_instant_in_the_past_is_answered_by_the_model_of_its_time(shelf: M
     assert choice.loaded.card.version == first.version
     early = await shelf.choose(Interval.H1, 24, first.data_end - timedelta(hours=1))
     assert early.loaded is None
+
+
+async def test_damaged_champion_leaves_the_former_also_to_a_replica_that_starts_later(
+    registry: Registry, tmp_path: Path
+) -> None:
+    first, second = promoted(registry), promoted(registry, day=1)
+    (tmp_path / "models" / "1h-h24" / second.version / "weights.safetensors").write_bytes(b"torn")
+    shelf = ModelShelf(Registry(tmp_path / "models"), FakeModel)
+    await shelf.refresh()
+    assert shelf.loaded == (first.version,)
+    assert second.version in shelf.reason
+
+
+async def test_champion_that_could_not_be_loaded_is_tried_again_after_a_while(
+    registry: Registry, tmp_path: Path
+) -> None:
+    first, second = promoted(registry), promoted(registry, day=1)
+    weights = tmp_path / "models" / "1h-h24" / second.version / "weights.safetensors"
+    whole, now = weights.read_bytes(), 1_000.0
+    shelf = ModelShelf(registry, FakeModel, monotonic=lambda: now)
+    weights.write_bytes(b"torn")
+    await shelf.refresh()
+    weights.write_bytes(whole)
+    await shelf.refresh()
+    assert shelf.loaded == (first.version,)
+    now += RETRY_AFTER_S
+    await shelf.refresh()
+    assert shelf.loaded == (second.version,)
+    assert shelf.reason == ""
+
+
+async def test_bug_in_building_a_model_leaves_the_former(registry: Registry) -> None:
+    class Fragile(FakeModel):
+        def __init__(self, tensors: Tensors, config: dict[str, Any]) -> None:
+            super().__init__(tensors, config)
+            if self.shift == 0.01:
+                raise AssertionError("no such activation")
+
+    shelf = ModelShelf(registry, Fragile)
+    first, second = promoted(registry), promoted(registry, day=1)
+    await shelf.refresh()
+    assert shelf.loaded == (first.version,)
+    assert f"{second.version} cannot be built: AssertionError" in shelf.reason
+
+
+async def test_registry_that_is_away_is_told_and_stops_nobody(tmp_path: Path) -> None:
+    fsspec.register_implementation("away", AwayFiles, clobber=True)
+    shelf = ModelShelf(Registry("away://bucket/models"), FakeModel)
+    await shelf.refresh()
+    assert "cannot be reached" in shelf.reason
+    choice = await shelf.choose(Interval.H1, 24, None)
+    assert choice.loaded is None
+    assert "cannot be reached" in choice.reason
+
+
+async def test_many_requests_for_one_instant_load_its_model_once(registry: Registry) -> None:
+    built = []
+
+    def build(tensors: Tensors, config: dict[str, Any]) -> FakeModel:
+        built.append(tensors)
+        return FakeModel(tensors, config)
+
+    first = promoted(registry)
+    promoted(registry, day=10)
+    shelf = ModelShelf(registry, build)
+    choices = await asyncio.gather(*(shelf.choose(Interval.H1, 24, first.data_end) for _ in range(10)))
+    assert {choice.loaded.card.version for choice in choices if choice.loaded} == {first.version}
+    assert len(built) == 1
+
+
+async def test_version_rolled_back_answers_no_question_about_the_past(shelf: ModelShelf, registry: Registry) -> None:
+    first, second = promoted(registry), promoted(registry, day=1)
+    registry.rollback(Interval.H1, 24, TRAINED_AT)
+    choice = await shelf.choose(Interval.H1, 24, second.data_end + timedelta(days=1))
+    assert choice.loaded is not None
+    assert choice.loaded.card.version == first.version

@@ -3,9 +3,12 @@
 import threading
 from pathlib import Path
 
+import fsspec
 import pytest
 
+from deployments.common.errors import Unavailable
 from deployments.forecasting.storage import LocalStorage, ObjectStorage, Storage, storage_at
+from tests.fakes.away_files import AwayFiles
 
 
 @pytest.fixture(params=["folder", "file", "memory"])
@@ -71,3 +74,16 @@ def test_link_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/hostname")
     assert LocalStorage(tmp_path).files("") == ()
     assert LocalStorage(tmp_path).names("") == ("link",)
+
+
+def test_object_store_that_is_away_is_a_typed_problem() -> None:
+    fsspec.register_implementation("away", AwayFiles, clobber=True)
+    storage = storage_at("away://bucket/models")
+    for use in (
+        lambda: storage.read("x"),
+        lambda: storage.names("x"),
+        lambda: storage.files("x"),
+        lambda: storage.write("x", b""),
+    ):
+        with pytest.raises(Unavailable):
+            use()

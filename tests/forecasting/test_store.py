@@ -1,9 +1,12 @@
 """The forecasts table: every forecast once, newest first, exactly as issued."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -61,6 +64,12 @@ def test_since_bounds_the_time_of_issue(store: ForecastStore) -> None:
     assert [one.last_time.hour for one in store.newest("BTCUSD", since=cut)] == [4, 3]
 
 
+def test_those_whose_last_bar_has_not_opened_are_left_out(store: ForecastStore) -> None:
+    store.append(series("BTCUSD", 5))
+    ended = START + timedelta(hours=4, minutes=30)
+    assert [one.last_time.hour for one in store.newest("BTCUSD", ended=ended)] == [1, 0]
+
+
 def test_symbol_with_a_quote_finds_nothing_and_breaks_nothing(store: ForecastStore) -> None:
     store.append(series("BTCUSD", 1))
     assert store.newest("X' OR symbol != '") == ()
@@ -77,6 +86,30 @@ def test_two_stores_on_one_table_agree(store: ForecastStore, tmp_path: Path) -> 
     store.append(forecasts[:1])
     assert other.append(forecasts) == 1
     assert len(store.newest()) == 2
+
+
+def test_two_replicas_that_store_the_same_at_once_store_it_once(store: ForecastStore, tmp_path: Path) -> None:
+    replicas = (store, ForecastStore(tmp_path / "home" / "forecasts.lance"))
+    forecasts = series("BTCUSD", 10)
+    ready = Barrier(len(replicas))
+
+    def append(replica: ForecastStore) -> int:
+        new = 0
+        for one in forecasts:
+            ready.wait()
+            new += replica.append([one])
+        return new
+
+    with ThreadPoolExecutor(len(replicas)) as threads:
+        assert sum(threads.map(append, replicas)) == len(forecasts)
+    assert len(store.newest()) == len(forecasts)
+
+
+def test_table_of_an_older_release_is_told_what_its_rows_are_known_by(tmp_path: Path) -> None:
+    unmarked = pa.schema([pa.field("key", pa.string(), nullable=False), *list(FORECAST_SCHEMA)[1:]])
+    older = lance_table.LanceTable(tmp_path / "forecasts.lance", unmarked)
+    lance.write_dataset(unmarked.empty_table(), str(tmp_path / "forecasts.lance"))
+    assert older.dataset().schema.field("key").metadata == lance_table.KEY.metadata
 
 
 def test_compaction_keeps_every_forecast(store: ForecastStore) -> None:
@@ -154,3 +187,14 @@ def test_keys_of_outcomes_are_known_and_forgotten(tmp_path: Path) -> None:
     assert resolved.keys(START) == {outcome(0).issued.key, outcome(5).issued.key}
     resolved.forget(START + timedelta(hours=1))
     assert resolved.keys(START) == {outcome(5).issued.key}
+
+
+def test_of_too_many_outcomes_the_same_few_are_told_every_time(tmp_path: Path) -> None:
+    resolved = ResolvedStore(tmp_path / "resolved.lance")
+    resolved.append([outcome(hour) for hour in range(40)])
+    few, again = (resolved.outcomes("v1", 3, START, most=10) for _ in range(2))
+    assert len(few) == 10
+    assert np.array_equal(few.origins, again.origins)
+    assert (np.diff(few.origins) > np.timedelta64(0)).all()
+    assert np.allclose(few.pinball, (few.origins - few.origins.min()) / np.timedelta64(10, "h") + few.pinball[0])
+    assert len(resolved.outcomes("v1", 3, START, most=40)) == 40

@@ -1,7 +1,8 @@
 """A training run in this process: candles in, a promoted version and a finished record out."""
 
+import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,54 @@ def test_the_second_run_meets_the_first_ones_model(stage: Stage) -> None:
     assert card.metrics["champion"] is not None
     assert card.decision is not None
     assert "champion_pinball" in card.decision.evidence
+
+
+def test_the_card_names_the_champion_that_was_met_whoever_is_promoted_meanwhile(stage: Stage) -> None:
+    first = stage.job().run(candles, stage.train, stage.promote).version
+    rival = stage.job("run-2", replace(REQUEST, seed=2)).run(candles, stage.train, None).version
+    assert rival is not None
+
+    def clock() -> datetime:
+        # Asked when the verdict is written, after the contest.
+        stage.registry.promote(rival, Decision("", "promote", "meanwhile", NOW))
+        return NOW + timedelta(minutes=1)
+
+    late = TrainingJob("run-3", replace(REQUEST, seed=3), stage.models, stage.said.append, clock=clock)
+    version = late.run(candles, stage.train, None).version
+
+    assert version is not None
+    decision = stage.registry.card(version).decision
+    assert decision is not None
+    assert decision.against == first
+    assert stage.registry.champion(Interval.H1, 6) == rival
+
+
+def test_a_run_on_chosen_symbols_does_not_replace_the_model_of_all(stage: Stage) -> None:
+    chosen = wavy_tables(1_500)
+    young = {"NEWUSD": wavy_tables(50, ("NEWUSD",))["NEWUSD"]}
+    stage.job().run(lambda: TrainingData(chosen | young), stage.train, stage.promote)
+
+    def verdict_on(*symbols: str) -> str:
+        # A week later what is no worse takes over.
+        later = NOW + timedelta(days=8, seconds=len(symbols))
+        request = replace(REQUEST, symbols=symbols)
+        job = TrainingJob("run-2", request, stage.models, stage.said.append, clock=lambda: later)
+        decision = job.run(lambda: TrainingData(chosen), stage.train, None).decision
+        return decision.verdict if decision else ""
+
+    assert verdict_on() == "promote"
+    assert verdict_on(*chosen) == "keep"
+    assert "not trained on all that the champion serves, as NEWUSD" in stage.said[-1]
+
+
+def test_a_champion_whose_files_are_gone_is_succeeded(stage: Stage) -> None:
+    first = stage.job().run(candles, stage.train, stage.promote).version
+    assert first is not None
+    shutil.rmtree(stage.models / "1h-h6" / first)
+
+    run = stage.job("run-2", replace(REQUEST, seed=2)).run(candles, stage.train, stage.promote)
+
+    assert stage.registry.champion(Interval.H1, 6) == run.version != first
 
 
 def test_a_run_that_is_not_to_promote_leaves_a_candidate(stage: Stage) -> None:

@@ -11,7 +11,14 @@ import pytest
 from deployments.common.errors import InvalidRequest, Unavailable, UnknownTraining
 from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
-from deployments.forecasting.trainings import LOST_AFTER, Trainings, check_training, next_run_id, reconcile
+from deployments.forecasting.trainings import (
+    LOST_AFTER,
+    MOST_AT_ONCE,
+    Trainings,
+    check_training,
+    next_run_id,
+    reconcile,
+)
 from tests.fakes.forecasting import FakeJobs
 
 NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
@@ -46,6 +53,21 @@ async def test_started_training_is_pending_and_submitted(trainings: Trainings, j
     assert await trainings.run(run.id) == run
 
 
+async def test_resumed_run_is_told_by_the_job_that_goes_on_with_it(
+    trainings: Trainings, jobs: FakeJobs, ledger: TrainingLedger
+) -> None:
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    jobs.known[run.id] = "FAILED"
+    assert (await trainings.run(run.id)).state is TrainingState.FAILED
+    jobs.known["again"], jobs.logs["again"] = "RUNNING", "on it goes"
+    ledger.update(run.id, state=TrainingState.RUNNING, error="", job_id="again")
+    assert (await trainings.run(run.id)).state is TrainingState.RUNNING
+    assert (await trainings.start(REQUEST)).id == run.id
+    assert (await trainings.log(run.id, 0))[0] == "on it goes"
+    assert (await trainings.stop(run.id)).state is TrainingState.STOPPED
+
+
 async def test_same_request_while_one_runs_answers_it(
     trainings: Trainings, jobs: FakeJobs, ledger: TrainingLedger
 ) -> None:
@@ -75,6 +97,39 @@ async def test_same_request_at_the_same_instant_on_many_replicas_is_one_job(
     assert len({run.id for run in runs}) == 1
     assert jobs.known == {runs[0].id: "PENDING"}
     assert [run.state for run in ledger.runs()] == [TrainingState.PENDING]
+
+
+async def test_same_symbols_in_another_order_are_the_same_request(trainings: Trainings) -> None:
+    run = await trainings.start(replace(REQUEST, symbols=("ETHUSD", "BTCUSD"), quantiles=(0.9, 0.1)))
+    assert run.request.symbols == ("BTCUSD", "ETHUSD")
+    same = replace(REQUEST, symbols=("BTCUSD", "ETHUSD", "BTCUSD"), quantiles=(0.1, 0.9))
+    assert await trainings.start(same) == run
+
+
+async def test_more_runs_than_the_machine_can_hold_have_to_wait(
+    trainings: Trainings, ledger: TrainingLedger, jobs: FakeJobs
+) -> None:
+    requests = [replace(REQUEST, seed=seed) for seed in range(MOST_AT_ONCE + 1)]
+    runs = [await trainings.start(request) for request in requests[:-1]]
+    await trainings.submitted()
+    with pytest.raises(Unavailable, match="8 training runs are under way"):
+        await trainings.start(requests[-1])
+    assert await trainings.start(requests[0]) == runs[0]
+    assert len(jobs.requests) == MOST_AT_ONCE
+    ledger.update(runs[3].id, state=TrainingState.SUCCEEDED)
+    assert (await trainings.start(requests[-1])).state is TrainingState.PENDING
+
+
+async def test_cluster_that_never_answers_leaves_runs_to_their_records(ledger: TrainingLedger) -> None:
+    class HungJobs(FakeJobs):
+        async def states(self) -> dict[str, str]:
+            await asyncio.Event().wait()
+            return {}
+
+    ledger.start("r", REQUEST, 10)
+    trainings = Trainings(ledger, HungJobs(), clock, states_within_s=0.01)
+    [run] = await asyncio.wait_for(trainings.runs(), 10)
+    assert run.state is TrainingState.PENDING
 
 
 def test_same_request_at_the_same_instant_in_many_processes_is_one_record(tmp_path: Path) -> None:
@@ -245,7 +300,7 @@ def test_run_without_a_job_is_given_up_after_a_long_silence() -> None:
 
 def test_every_wrong_field_of_a_request_is_named() -> None:
     wrong = TrainingRequest(
-        symbols=("A; rm -rf",), horizon=0, input_size=1, max_steps=0, lookback_days=0, quantiles=(0.0,)
+        symbols=("A; rm -rf",), horizon=0, input_size=1, max_steps=0, lookback_days=0, seed=-1, quantiles=(0.0,)
     )
     with pytest.raises(InvalidRequest) as caught:
         check_training(wrong)
@@ -255,5 +310,16 @@ def test_every_wrong_field_of_a_request_is_named() -> None:
         "input_size",
         "max_steps",
         "lookback_days",
+        "seed",
         "quantiles",
     }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [(replace(REQUEST, lookback_days=10**10), "lookback_days"), (replace(REQUEST, seed=2**40), "seed")],
+)
+def test_numbers_that_no_job_could_use_are_refused_before_there_is_one(wrong: TrainingRequest, field: str) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be carried out") as caught:
+        check_training(wrong)
+    assert [name for name, _ in caught.value.fields] == [field]

@@ -1,15 +1,18 @@
-"""The forecaster's shells on a small cluster: twenty swaps under load, a torn champion, and the keeper beside them."""
+"""The forecaster's shells on a small cluster: twenty swaps under load, a torn champion, the keeper, and a job."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from deployments.common.errors import CandlecastError
@@ -21,10 +24,13 @@ from deployments.forecasting.models import Decision, Forecast, ForecastRequest, 
 from deployments.forecasting.network import NetworkConfig
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.training import TrainingConfig
+from deployments.local_stack import processes
+from deployments.local_stack.home import StackHome
 from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol, SymbolFilter, SymbolPage
 from tests.fakes.forecasting import model_card
 from tests.fakes.market_data import FakeMarketData
 from tests.fakes.panels import START, wavy_panel, wavy_tables
+from tests.running_stack import RunningStack, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
@@ -175,6 +181,40 @@ async def test_keeper_issues_resolves_and_tells_how_it_stands(forecaster: Foreca
     assert health.keeper is not None
     assert health.reason == ""
     assert (tmp_path / "recalibration").is_dir()
+
+
+def test_two_equal_requests_are_one_job_and_deleting_it_ends_it_with_nothing_published(stack: RunningStack) -> None:
+    body = {"symbols": ["BTCUSD", "ETHUSD"], "horizon": 6, "max_steps": 20_000}
+    with stack.api() as api, ThreadPoolExecutor(4) as pool:
+        before = api.get("/api/v1/models").json()
+        answers = list(pool.map(lambda _: api.post("/api/v1/training", json=body), range(4)))
+        [path] = {answer.headers["Location"] for answer in answers}
+        until(lambda: api.get(path).json()["step"] > 0, 120, "the first checked step")
+        assert _processes_of(stack, path.rpartition("/")[2])
+        asked = time.monotonic()
+        answered = api.delete(path).status_code
+        until(lambda: api.get(path).json()["state"] == "stopped", 10, "the run's end")
+        until(
+            lambda: not _processes_of(stack, path.rpartition("/")[2]), 10 - (time.monotonic() - asked), "the job's end"
+        )
+
+        assert (answered, {answer.status_code for answer in answers}) == (200, {202})
+        run = api.get(path).json()
+        assert (run["state"], run["version"], run["error"]) == ("stopped", None, "")
+        assert api.get("/api/v1/models").json() == before
+        assert not (stack.home / "models" / "1h-h6").exists()
+        assert api.delete(path).json() == run
+
+
+def _processes_of(stack: RunningStack, run_id: str) -> list[str]:
+    """Return the command lines of what still runs of a training job: its driver, Ray Train's controller, workers."""
+    state = StackHome(stack.home).read_state()
+    assert state is not None
+    lines = []
+    for member in [member for process in state.processes for member in processes.members(process)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            lines.append(" ".join(member.cmdline()))
+    return [line for line in lines if any(name in line for name in (run_id, "TrainController", "RayTrainWorker"))]
 
 
 async def _ask(

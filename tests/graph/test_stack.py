@@ -127,7 +127,7 @@ def test_a_job_from_a_shell_trains_a_model_that_is_served_without_a_restart(
 
     assert before["model"]["version"] is None
     assert "succeeded" in output
-    (run,) = api.get("/api/v1/training").json()["runs"]
+    run, *_ = api.get("/api/v1/training").json()["runs"]
     assert run["state"] == "succeeded", run
     assert run["step"] > 0
     card = api.get(f"/api/v1/models/{run['version']}").json()

@@ -1,5 +1,6 @@
 """The training job: its command line, and a whole run on a small cluster of its own."""
 
+import math
 import os
 import pathlib
 import shlex
@@ -23,7 +24,7 @@ from deployments.forecasting.registry import Registry
 from deployments.forecasting.training_command import training_command
 from deployments.market_data.models import CandleQuery, Candles, Interval, SymbolFilter, SymbolPage
 from jobs.ray_training import scaling
-from jobs.train_nhits import main, parser, request_of, submission_id
+from jobs.train_nhits import main, parser, request_of, submission_id, task_of
 from tests.fakes.market_data import FakeMarketData
 from tests.fakes.panels import START, wavy_tables
 
@@ -54,6 +55,30 @@ def test_a_request_that_cannot_be_is_refused_naming_the_option(capsys: pytest.Ca
     assert "horizon must lie between 1 and 168" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--interval", "2h", "must be one of 1m, 5m"),
+        ("--quantiles", "0.1,half", "must be numbers with commas"),
+        ("--num-workers", "0", "a whole number from 1 to"),
+        ("--num-workers", "-1", "a whole number from 1 to"),
+        ("--num-workers", "two", "a whole number from 1 to"),
+        ("--gpu-share", "-1", "a number from 0 to 1"),
+        ("--gpu-share", "7", "a number from 0 to 1"),
+        ("--gpu-share", "nan", "a number from 0 to 1"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_with_what_it_may_be(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args([f"{option}={value}"])
+
+    said = capsys.readouterr().err
+    assert option in said
+    assert words in said
+
+
 def test_a_submitted_job_is_called_by_its_submission_id() -> None:
     variable = '{"metadata": {"job_submission_id": "raysubmit_1", "job_name": "raysubmit_1"}}'
 
@@ -62,11 +87,31 @@ def test_a_submitted_job_is_called_by_its_submission_id() -> None:
     assert submission_id({}) == ""
 
 
+def test_a_resumed_run_names_the_job_that_goes_on_with_it(tmp_path: pathlib.Path) -> None:
+    ledger = TrainingLedger(tmp_path)
+    ledger.start("run-1", TrainingRequest(), 10)
+    ledger.update("run-1", state=TrainingState.FAILED, error="killed")
+
+    task = task_of(parser().parse_args(["--resume", "run-1"]), ledger)
+
+    run = ledger.run("run-1")
+    assert task.run_id == "run-1"
+    assert (run.state, run.error) == (TrainingState.PENDING, "")
+    assert run.job != "run-1"
+
+
 def test_a_share_of_a_gpu_is_asked_for_only_where_there_is_one() -> None:
-    assert scaling(2, 0.3, 1.0).resources_per_worker == {"CPU": 1.0, "GPU": 0.3}
-    for without in (scaling(2, 0.3, 0.0), scaling(2, 0.0, 1.0)):
+    assert scaling(2, 0.3, 1.0, math.inf).resources_per_worker == {"CPU": 1.0, "GPU": 0.3}
+    for without in (scaling(2, 0.3, 0.0, math.inf), scaling(2, 0.0, 1.0, math.inf)):
         assert without.resources_per_worker == {"CPU": 1.0}
         assert not without.use_gpu
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus", "each"), [(1, 2, 1.0), (2, 2, 0.5), (1, 1, 0.5), (4, 16, 1.0), (8, 8, 0.5)]
+)
+def test_on_a_machine_that_does_not_grow_workers_leave_room_for_the_graph(workers: int, cpus: int, each: float) -> None:
+    assert scaling(workers, 0.0, 0.0, cpus).resources_per_worker == {"CPU": each}
 
 
 class MarketData:

@@ -39,3 +39,14 @@ def test_terminal_gets_a_bar_that_moves_with_the_record(tmp_path: Path) -> None:
 def test_detail_tells_what_is_known(tmp_path: Path) -> None:
     run = TrainingLedger(tmp_path).start("r", TrainingRequest(), 400)
     assert detail_of(run) == "step 0/400"
+
+
+def test_detail_tells_how_long_only_while_steps_are_taken(tmp_path: Path) -> None:
+    ledger = TrainingLedger(tmp_path)
+    ledger.start("r", TrainingRequest(), 400)
+
+    training = ledger.update("r", step=100, eta_s=12.0, phase="training")
+    judging = ledger.update("r", phase="judging")
+
+    assert detail_of(training) == "step 100/400  at most 12 s to go"
+    assert detail_of(judging) == "step 100/400"
