@@ -3,8 +3,8 @@
 Ours is the whole way of a request once its bars are read: features, the networks, calibration, and the baseline that is
 issued along, on one thread, which is what Ray gives a replica. The peer gets the same candles as a frame and as many
 networks of the same shape; below it, what it takes when it gets only the bars that it reads, and with one network. It
-has every processor. Over HTTP, a forecast asked for again and one that has to be made are set beside fixed bytes of the
-same size. `--no-http` leaves the graph out.
+has every processor. Its work is that of our networks alone, whose time is told too. Over HTTP, a forecast asked for
+again and one that has to be made are set beside fixed bytes of the same size. `--no-http` leaves the graph out.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from benchmarks._measured_graph import FIXED
 from benchmarks._measured_stack import DAYS, SYMBOL, MeasuredStack, running_stack, stack_home, write_candles
 from benchmarks._synthetic import candle_tables
 from deployments.forecasting import network
+from deployments.forecasting.ensemble import Ensemble
 from deployments.forecasting.fitting import Fitted, fit
 from deployments.forecasting.history import history_of
 from deployments.forecasting.ladder import Task, predict
@@ -85,6 +86,7 @@ class Library:
         from neuralforecast.models import NHITS
 
         arguments = {**network.arguments(replace(shape, regimes=0)), "stat_exog_list": None}
+        self.networks = networks
         models = [NHITS(**arguments, max_steps=1, enable_checkpointing=False) for _ in range(networks)]
         self._library = NeuralForecast(models=models, freq="h")
         self._library.fit(frame_of(1, 4 * (shape.input_size + shape.horizon)), val_size=0)
@@ -92,6 +94,15 @@ class Library:
     def predict_ms(self, frame: pd.DataFrame) -> float:
         """Return the median time of a prediction."""
         return median_ms(lambda: self._library.predict(frame))
+
+
+def networks_ms(shape: NetworkConfig, members: int, count: int) -> float:
+    """Return the median time of the forward pass of all members, which is what the library's predict computes too."""
+    plain = replace(shape, regimes=0)
+    ensemble = Ensemble([network.build(plain, seed=seed) for seed in range(members)], plain)
+    path = torch.randn(count, shape.input_size)
+    with torch.inference_mode():
+        return median_ms(lambda: ensemble(path, torch.ones_like(path), None))
 
 
 def frame_of(count: int, bars: int) -> pd.DataFrame:
@@ -119,10 +130,14 @@ def in_process(fitted: Fitted, card: ModelCard) -> None:
         tasks = tasks_of(loaded, count)
         with threadpool_limits(1):
             ours = median_ms(lambda tasks=tasks: predict(tasks))  # type: ignore[misc]
-        print(f"{count:>4} series: ours {ours:.2f} ms, {1000 * count / ours:,.0f} series/s", flush=True)
+            networks = networks_ms(shape, members, count)
+        print(f"{count:>4} series: ours {ours:.2f} ms, {1000 * count / ours:,.0f} series/s; ", end="")
+        print(f"its networks alone {networks:.2f} ms", flush=True)
         for name, (library, bars) in peers.items():
             theirs = library.predict_ms(frame_of(count, bars))
-            print(f"{'':>13} predict, {name:<23}{theirs:>8.2f} ms, ratio {theirs / ours:.1f}", flush=True)
+            print(f"{'':>13} predict, {name:<23}{theirs:>8.2f} ms, ratio ", end="")
+            alone = f", to the networks alone {theirs / networks:.1f}" if bars == shape.input_size else ""
+            print(f"{theirs / ours:.1f}{alone if library.networks == members else ''}", flush=True)
 
 
 def over_http(folder: Path, fitted: Fitted, card: ModelCard) -> None:
