@@ -49,8 +49,7 @@ class Succession:
 
     def decisions(self) -> tuple[Decision, ...]:
         """Return the decisions that changed the champion, oldest first."""
-        names = self._storage.files(f"{self._series}/{HISTORY}")
-        return tuple([decision for name in names if (decision := self._decision(name))])
+        return tuple([decision for name in self._names() if (decision := self._decision(name))])
 
     def promoted(self) -> set[str]:
         """Return every version that is or was champion."""
@@ -62,7 +61,7 @@ class Succession:
         """Make `pointer` current and return the decision as recorded, with whom it replaced."""
         before = self.pointer()
         recorded = replace(decision, version=pointer.version, replaced=before.version if before else None)
-        number = len(self._storage.files(f"{self._series}/{HISTORY}")) + 1
+        number = len(self._names()) + 1
         name = f"{number:06d}-{decision.decided_at:%Y%m%dT%H%M%SZ}-{pointer.version}.json"
         # The history first: a crash in between leaves a decision too many, never a champion that nobody chose.
         self._storage.write(f"{self._series}/{HISTORY}/{name}", to_json(recorded))
@@ -76,6 +75,10 @@ class Succession:
             return self._storage.read(f"{self._series}/{CHAMPION}")
         except FileNotFoundError:
             return b""
+
+    def _names(self) -> list[str]:
+        # A hidden file is a decision that is being written: it has another name before it can be read.
+        return [name for name in self._storage.files(f"{self._series}/{HISTORY}") if not name.startswith(".")]
 
     def _decision(self, name: str) -> Decision | None:
         # A decision never changes, so one read once needs no second look.

@@ -84,10 +84,17 @@ def incomplete(
         return np.zeros(0, dtype=np.bool_)
     due = calendar.expected(source, to_datetime(found.starts[0]) - _REST, to_datetime(found.ends[-1]) + _REST)
     low, high = np.searchsorted(due, found.starts), np.searchsorted(due, found.ends)
-    expected = high - low
     if calendar.soft_edge:
-        expected = expected + _tolerated(due, low, high, first, last, source, calendar.soft_edge)
+        expected = high - low + _tolerated(due, low, high, first, last, source, calendar.soft_edge)
+    else:
+        expected = high - low + _not_due(due, high, last, source)
     return (counts < expected) & (high > low)
+
+
+def _not_due(due: Times, high: NDArray[np.intp], last: Times, source: Interval) -> NDArray[np.int64]:
+    """Return how many bars came after the last due one, such as what a short day cuts off: they stand for no other."""
+    late: NDArray[np.int64] = (last - due[np.maximum(high - 1, 0)]) // width(source.delta)
+    return np.maximum(late, 0)
 
 
 def _tolerated(

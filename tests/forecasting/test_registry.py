@@ -16,6 +16,8 @@ from deployments.forecasting.artefact import sha256
 from deployments.forecasting.models import Decision, ModelCard, ModelStatus
 from deployments.forecasting.registry import Registry
 from deployments.forecasting.retention import Retention
+from deployments.forecasting.storage import LocalStorage
+from deployments.forecasting.succession import Succession
 from deployments.market_data.models import Interval
 from tests.fakes.counted_files import CountedFiles
 from tests.fakes.forecasting import TRAINED_AT, model_card, model_tensors
@@ -76,6 +78,21 @@ def test_interrupted_publication_leaves_nothing_to_see(registry: Registry, tmp_p
     torn.mkdir()
     (torn / "weights.safetensors").write_bytes(b"half")
     assert [known.version for known in registry.cards()] == [card.version]
+
+
+class Drafting(LocalStorage):
+    """A folder in which a file was being written when it was listed, and has its own name by now."""
+
+    def files(self, folder: str) -> tuple[str, ...]:
+        return (".000002-20240301T120000Z.json-a1b2c3", *super().files(folder))
+
+
+def test_decision_that_is_being_written_is_not_told(registry: Registry, tmp_path: Path) -> None:
+    card = publish(registry)
+    registry.promote(card.version, GO)
+    series = folder(tmp_path, card).parent.name
+    decisions = Succession(Drafting(folder(tmp_path, card).parent.parent), series).decisions()
+    assert [decision.version for decision in decisions] == [card.version]
 
 
 @pytest.mark.parametrize("name", ["card.json", "weights.safetensors", "manifest.json"])

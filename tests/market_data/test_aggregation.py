@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from deployments.common.settings import DatabaseSettings
+from deployments.market_data.aggregation import incomplete
 from deployments.market_data.calendars import Buckets, calendar_named
 from deployments.market_data.instants import EPOCH, to_datetime
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
@@ -181,6 +182,16 @@ def test_currency_monday_starts_on_sunday_and_friday_ends_with_the_week() -> Non
     # An hour beyond the week on both sides, for feeds that tell it by another clock; New York changed its own between.
     assert to_datetime(found.ends[friday]) == datetime(2026, 3, 6, 23, tzinfo=UTC)
     assert to_datetime(found.starts[monday]) == datetime(2026, 3, 8, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("present", "is_incomplete"), [((0, 1, 2), False), ((0, 1, 2, 3), False), ((1, 2, 3), True)])
+def test_bar_that_a_short_day_cuts_off_stands_for_no_other(present: tuple[int, ...], is_incomplete: bool) -> None:
+    day = datetime(2025, 11, 28, tzinfo=UTC)
+    market = calendar_named("XNYS")
+    times = np.datetime64("2025-11-28T14:30", "us") + np.array(present) * np.timedelta64(1, "h")
+    found = market.buckets(Interval.D1, day, day + timedelta(days=1))
+    told = incomplete(found, np.array([len(times)]), times[:1], times[-1:], Interval.H1, market)
+    assert told.tolist() == [is_incomplete]
 
 
 def test_exchange_with_a_lunch_break_starts_anew_after_it() -> None:
