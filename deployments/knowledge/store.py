@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from deployments.knowledge.embedding import DIMENSIONS, Vectors
 from deployments.knowledge.models import Passage, PassageKind
@@ -143,10 +142,3 @@ def passage_rows(passages: Sequence[Passage], vectors: Vectors) -> pa.Table:
     }
     columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, DIMENSIONS)
     return pa.table(columns, schema=PASSAGE_SCHEMA)
-
-
-def newest_candle(rows: pa.Table) -> datetime | None:
-    """Return the time of the newest candle among rows of the table."""
-    times = rows.filter(pc.equal(rows["kind"], PassageKind.CANDLE.value))["time"]
-    newest: datetime | None = pc.max(times).as_py()
-    return newest

@@ -30,8 +30,6 @@ AT_THE_DOOR = {
 }
 """Ids of the checks that rows can only fail on their way in: a table with keys holds no bar twice and has no order."""
 
-REPORTING = ("gap", "duplicate", "out_of_order", "unfinished", "jump", "flat_line")
-
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far a source's clock may run ahead of ours."""
 
