@@ -1,8 +1,11 @@
 """Analyses on disk: the one door to Lance in this context. Its calls block; keep them off the event loop."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
+from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +32,7 @@ class AnalysisStore:
     """Keep analyses in the Lance table at `path`; ids sort by time of creation."""
 
     def __init__(self, path: Path) -> None:
-        self._path = str(path)
+        self._path = path
         self._lock = threading.Lock()
         self._writes = 0
 
@@ -42,8 +45,9 @@ class AnalysisStore:
             dataset.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(table)
             self._writes += 1
             if self._writes % _TIDY_EVERY == 0:
-                dataset.optimize.compact_files()
-                dataset.cleanup_old_versions(_KEEP_VERSIONS)
+                with suppress(OSError):  # another replica compacts it in the same moment; the row is stored either way
+                    dataset.optimize.compact_files()
+                    dataset.cleanup_old_versions(_KEEP_VERSIONS)
 
     def get(self, analysis_id: str) -> Analysis:
         """Return one analysis; raises `UnknownAnalysis`."""
@@ -69,15 +73,23 @@ class AnalysisStore:
 
     def _open(self) -> Any:
         try:
-            return lance.dataset(self._path)
+            return lance.dataset(str(self._path))
         except ValueError:
-            return self._create()
+            self._create()
+            return lance.dataset(str(self._path))
 
-    def _create(self) -> Any:
-        try:
-            return lance.write_dataset(SCHEMA.empty_table(), self._path, mode="create")
-        except OSError:  # another replica was first
-            return lance.dataset(self._path)
+    def _create(self) -> None:
+        # Lance lets the slower of two replicas that create a table overwrite it, with the rows that it holds by then.
+        # A folder takes a name only where nothing has it, so the table is made aside and then named.
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{self._path.name}-", dir=self._path.parent) as aside:
+            made = Path(aside) / self._path.name
+            lance.write_dataset(SCHEMA.empty_table(), str(made))
+            try:
+                made.rename(self._path)
+            except OSError as error:
+                if error.errno not in (EEXIST, ENOTEMPTY):
+                    raise
 
 
 def _is_id(text: str) -> bool:

@@ -2,8 +2,11 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,9 @@ KEY = pa.field("key", pa.string(), nullable=False, metadata=_ONCE)
 
 COMPACT_EVERY = 50
 """Appends between compactions: each leaves a file and a version behind."""
+
+ATTEMPTS = 5
+"""Of opening a table that other processes widen; each of them does so once."""
 
 KEPT_VERSIONS = timedelta(hours=1)
 """Age from which old table versions go: longer than any read takes."""
@@ -73,13 +79,22 @@ class LanceTable:
 
     def dataset(self) -> Any:
         """Return the table as it stands now; made where there is none, widened where it is of an older release."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(OSError):  # another process widened it in the same moment
+                return self._widened(self._opened())
+        return self._widened(self._opened())
+
+    def _opened(self) -> Any:
         # Imported here and below: lance takes a third of a second to load, which plain imports need not pay.
         import lance
 
         try:
-            found = lance.dataset(str(self._path))
+            return lance.dataset(str(self._path))
         except ValueError:
-            return self._created()
+            self._create()
+            return lance.dataset(str(self._path))
+
+    def _widened(self, found: Any) -> Any:
         if not found.schema.field("key").metadata:
             found.update_field_metadata({"key": _ONCE})
         missing = [field for field in self._schema if field.name not in found.schema.names]
@@ -91,20 +106,26 @@ class LanceTable:
         found: pa.Table = dataset.to_table(filter=f"_rowid IN ({', '.join(map(str, ids))})")
         return found
 
-    def _created(self) -> Any:
+    def _create(self) -> None:
         import lance
 
+        # Lance lets the slower of two processes that create a table overwrite it, with the rows that it holds by then.
+        # A folder takes a name only where nothing has it, so the table is made aside and then named.
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return lance.write_dataset(self._schema.empty_table(), str(self._path), mode="create")
-        except OSError:
-            # Another process was quicker.
-            return lance.dataset(str(self._path))
+        with TemporaryDirectory(prefix=f".{self._path.name}-", dir=self._path.parent) as aside:
+            made = Path(aside) / self._path.name
+            lance.write_dataset(self._schema.empty_table(), str(made))
+            try:
+                made.rename(self._path)
+            except OSError as error:
+                if error.errno not in (EEXIST, ENOTEMPTY):
+                    raise
 
     def _compact(self) -> None:
         dataset = self.dataset()
-        dataset.optimize.compact_files()
-        dataset.cleanup_old_versions(older_than=KEPT_VERSIONS)
+        with suppress(OSError):  # another process compacts it in the same moment; the rows are stored either way
+            dataset.optimize.compact_files()
+            dataset.cleanup_old_versions(older_than=KEPT_VERSIONS)
 
 
 def quoted(text: str) -> str:

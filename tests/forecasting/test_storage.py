@@ -62,11 +62,12 @@ def test_lock_lets_one_in_at_a_time(storage: Storage) -> None:
                 most = max(most, inside)
                 inside -= 1
 
-    threads = [threading.Thread(target=enter) for _ in range(4)]
+    threads = [threading.Thread(target=enter, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert most == 1
 
 

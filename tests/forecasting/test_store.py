@@ -1,5 +1,6 @@
 """The forecasts table: every forecast once, newest first, exactly as issued."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -88,21 +89,75 @@ def test_two_stores_on_one_table_agree(store: ForecastStore, tmp_path: Path) -> 
     assert len(store.newest()) == 2
 
 
-def test_two_replicas_that_store_the_same_at_once_store_it_once(store: ForecastStore, tmp_path: Path) -> None:
-    replicas = (store, ForecastStore(tmp_path / "home" / "forecasts.lance"))
-    forecasts = series("BTCUSD", 10)
-    ready = Barrier(len(replicas))
+def together(*tasks: Callable[[Barrier], int]) -> list[int]:
+    """Run tasks side by side; when one fails the others fail too instead of waiting for it at the barrier."""
+    ready = Barrier(len(tasks), timeout=60)
 
-    def append(replica: ForecastStore) -> int:
-        new = 0
+    def run(task: Callable[[Barrier], int]) -> int:
+        try:
+            return task(ready)
+        except BaseException:
+            ready.abort()
+            raise
+
+    with ThreadPoolExecutor(len(tasks)) as threads:
+        return list(threads.map(run, tasks))
+
+
+def test_two_replicas_that_store_the_same_at_once_store_it_once(tmp_path: Path) -> None:
+    forecasts = series("BTCUSD", 10)
+
+    def replica(ready: Barrier) -> int:
+        own, new = ForecastStore(tmp_path / "home" / "forecasts.lance"), 0
         for one in forecasts:
             ready.wait()
-            new += replica.append([one])
+            new += own.append([one])
         return new
 
-    with ThreadPoolExecutor(len(replicas)) as threads:
-        assert sum(threads.map(append, replicas)) == len(forecasts)
-    assert len(store.newest()) == len(forecasts)
+    assert sum(together(replica, replica)) == len(forecasts)
+    assert len(ForecastStore(tmp_path / "home" / "forecasts.lance").newest()) == len(forecasts)
+
+
+@pytest.mark.parametrize("attempt", range(10))
+def test_first_forecasts_of_replicas_that_start_together_are_all_kept(tmp_path: Path, attempt: int) -> None:
+    def starting(symbol: str) -> Callable[[Barrier], int]:
+        def replica(ready: Barrier) -> int:
+            ready.wait()
+            return ForecastStore(tmp_path / "forecasts.lance").append(series(symbol, 1))
+
+        return replica
+
+    symbols = ("ADAUSD", "BTCUSD", "ETHUSD", "XRPUSD")
+    assert together(*map(starting, symbols)) == [1, 1, 1, 1]
+    assert {one.forecast.symbol for one in ForecastStore(tmp_path / "forecasts.lance").newest()} == set(symbols)
+    assert [path.name for path in tmp_path.iterdir()] == ["forecasts.lance"]
+
+
+def test_table_of_an_older_release_is_widened_by_replicas_that_start_together(tmp_path: Path) -> None:
+    older = pa.schema([pa.field("key", pa.string(), nullable=False), *list(FORECAST_SCHEMA)[1:-1]])
+    lance.write_dataset(older.empty_table(), str(tmp_path / "forecasts.lance"))
+
+    def replica(ready: Barrier) -> int:
+        ready.wait()
+        return ForecastStore(tmp_path / "forecasts.lance").append(series("BTCUSD", 3))
+
+    assert sum(together(replica, replica, replica)) == 3
+
+
+def test_replicas_that_compact_together_have_stored_what_they_were_given(tmp_path: Path) -> None:
+    rounds = range(2 * lance_table.COMPACT_EVERY)
+
+    def storing(symbol: str) -> Callable[[Barrier], int]:
+        def replica(ready: Barrier) -> int:
+            own, new = ForecastStore(tmp_path / "forecasts.lance"), 0
+            for hour in rounds:
+                ready.wait()
+                new += own.append([issued_forecast(symbol, START + timedelta(hours=hour))])
+            return new
+
+        return replica
+
+    assert together(storing("BTCUSD"), storing("ETHUSD")) == [len(rounds), len(rounds)]
 
 
 def test_table_of_an_older_release_is_told_what_its_rows_are_known_by(tmp_path: Path) -> None:

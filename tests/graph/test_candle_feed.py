@@ -36,7 +36,7 @@ def demo_url() -> Iterator[str]:
     """A demo market on a port of its own."""
     app = create_app(DemoHistory(seed=7, days=30, now=utc_now()))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     limit = time.monotonic() + DEADLINE_S
     while not server.started:
@@ -44,7 +44,7 @@ def demo_url() -> Iterator[str]:
         time.sleep(0.05)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
-    thread.join()
+    thread.join(DEADLINE_S)
 
 
 def build(url: str) -> Any:
