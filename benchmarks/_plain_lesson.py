@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from deployments.forecasting import network
-from deployments.forecasting.examples import Batch
-from deployments.forecasting.lesson import Source
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Positions
+from deployments.forecasting.predicting import network
+from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.quantiles import FloatArray
-from deployments.forecasting.training_state import Trained
+from deployments.forecasting.series.panel import Positions
+from deployments.forecasting.training.examples import Batch
+from deployments.forecasting.training.lesson import Source
+from deployments.forecasting.training.state import Trained
 
 SMALLEST_SPREAD = 1e-5
 

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from benchmarks._market_files import candles_of, is_there
-from deployments.forecasting.calibration import Calibration
-from deployments.forecasting.evaluation import pinball_losses
-from deployments.forecasting.fitting import config_of, forecast_all, material_of, scored_windows
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import panel_of, spans_of
-from deployments.forecasting.predictor import Predictor, tensors_of
+from deployments.forecasting.judging.evaluation import pinball_losses
+from deployments.forecasting.predicting.calibration import Calibration
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.predicting.predictor import Predictor, tensors_of
 from deployments.forecasting.quantiles import QUANTILES
-from deployments.forecasting.training import TrainingConfig, train
+from deployments.forecasting.series.panel import panel_of, spans_of
+from deployments.forecasting.training.fitting import config_of, forecast_all, material_of, scored_windows
+from deployments.forecasting.training.loop import TrainingConfig, train
 from deployments.market_data.models import Interval
 
 FILE = "crypto_1h.parquet"

@@ -19,10 +19,17 @@ import pyarrow as pa
 import torch
 
 from benchmarks._market_files import candles_of, is_there
-from deployments.forecasting.baselines import BASELINE_BARS, ewma_volatility, naive_scale
-from deployments.forecasting.comparison import BLOCK_HORIZONS, by_instant, resampled_ratios
-from deployments.forecasting.evaluation import inside, pinball_losses
-from deployments.forecasting.fitting import (
+from deployments.forecasting.judging.comparison import BLOCK_HORIZONS, by_instant, resampled_ratios
+from deployments.forecasting.judging.evaluation import inside, pinball_losses
+from deployments.forecasting.predicting.baselines import BASELINE_BARS, ewma_volatility, naive_scale
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.predicting.predictor import Predictor
+from deployments.forecasting.predicting.recalibration import TRAILING, Recalibration, Resolved, apply, fit_recalibration
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray
+from deployments.forecasting.series.panel import Panel, Positions, Span, origins_in, panel_of, spans_of
+from deployments.forecasting.series.scale import HISTORY_BARS
+from deployments.forecasting.series.windows import windows_at
+from deployments.forecasting.training.fitting import (
     MIN_HISTORY_BARS,
     Forecaster,
     baseline_of,
@@ -30,14 +37,7 @@ from deployments.forecasting.fitting import (
     fit,
     forecast_all,
 )
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Panel, Positions, Span, origins_in, panel_of, spans_of
-from deployments.forecasting.predictor import Predictor
-from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray
-from deployments.forecasting.recalibration import TRAILING, Recalibration, Resolved, apply, fit_recalibration
-from deployments.forecasting.scale import HISTORY_BARS
-from deployments.forecasting.training import TrainingConfig
-from deployments.forecasting.windows import windows_at
+from deployments.forecasting.training.loop import TrainingConfig
 from deployments.market_data.models import Interval
 
 FILE = "crypto_1h.parquet"

@@ -14,10 +14,10 @@ import torch
 
 from benchmarks._market_files import FOLDER, is_there
 from benchmarks._plain_lesson import PlainLesson, forecast
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Positions
+from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.quantiles import FloatArray
-from deployments.forecasting.training import Hooks, TrainingConfig, train
+from deployments.forecasting.series.panel import Positions
+from deployments.forecasting.training.loop import Hooks, TrainingConfig, train
 
 FILE = "ETTh1.parquet"
 PUBLISHED = (0.378, 0.393)

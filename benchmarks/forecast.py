@@ -26,18 +26,18 @@ from benchmarks._load import measure
 from benchmarks._measured_graph import FIXED
 from benchmarks._measured_stack import DAYS, SYMBOL, MeasuredStack, running_stack, stack_home, write_candles
 from benchmarks._synthetic import candle_tables
-from deployments.forecasting import network
-from deployments.forecasting.ensemble import Ensemble
-from deployments.forecasting.fitting import Fitted, fit
-from deployments.forecasting.history import history_of
-from deployments.forecasting.ladder import Task, predict
 from deployments.forecasting.models import Decision, ModelCard, ModelStatus
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Panel, panel_of
-from deployments.forecasting.registry import Registry
-from deployments.forecasting.scale import HISTORY_BARS
-from deployments.forecasting.shelf import Choice, LoadedModel
-from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.predicting import network
+from deployments.forecasting.predicting.ensemble import Ensemble
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.series.panel import Panel, panel_of
+from deployments.forecasting.series.scale import HISTORY_BARS
+from deployments.forecasting.serving.history import history_of
+from deployments.forecasting.serving.ladder import Task, predict
+from deployments.forecasting.serving.shelf import Choice, LoadedModel
+from deployments.forecasting.training.fitting import Fitted, fit
+from deployments.forecasting.training.loop import TrainingConfig
 from deployments.market_data.models import Candles, Interval, Source
 
 BATCHES = (1, 32, 256)

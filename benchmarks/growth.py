@@ -9,15 +9,15 @@ import time
 from threadpoolctl import threadpool_limits
 
 from benchmarks._synthetic import candle_tables
-from deployments.forecasting.fitting import fit
-from deployments.forecasting.history import history_of
-from deployments.forecasting.ladder import Task, predict
 from deployments.forecasting.models import ModelCard, ModelStatus
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import panel_of
-from deployments.forecasting.scale import HISTORY_BARS
-from deployments.forecasting.shelf import Choice, LoadedModel
-from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.series.panel import panel_of
+from deployments.forecasting.series.scale import HISTORY_BARS
+from deployments.forecasting.serving.history import history_of
+from deployments.forecasting.serving.ladder import Task, predict
+from deployments.forecasting.serving.shelf import Choice, LoadedModel
+from deployments.forecasting.training.fitting import fit
+from deployments.forecasting.training.loop import TrainingConfig
 from deployments.market_data.models import Candles, Interval, Source
 
 COUNTS = (10, 100, 1_000, 10_000)

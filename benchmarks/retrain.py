@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from benchmarks._measured_stack import ROOT, SYMBOL, MeasuredStack, running_stack, stack_home
 from benchmarks._synthetic import START, candle_tables
 from deployments.forecasting.models import TrainingRequest, TrainingState
-from deployments.forecasting.training import train
-from deployments.forecasting.training_data import TrainingData
-from deployments.forecasting.training_run import TrainingJob
+from deployments.forecasting.training.data import TrainingData
+from deployments.forecasting.training.loop import train
+from deployments.forecasting.training.run import TrainingJob
 from deployments.market_data.models import CANDLE_SCHEMA, SYMBOL_CANDLE_SCHEMA
 
 SYMBOLS, BARS = 8, 24_000

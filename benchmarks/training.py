@@ -21,15 +21,15 @@ import torch
 
 from benchmarks._plain_lesson import PlainLesson, forecast
 from benchmarks._synthetic import candle_tables
-from deployments.forecasting import network
-from deployments.forecasting.evaluation import pinball_losses
-from deployments.forecasting.fitting import finished, material_of
-from deployments.forecasting.lesson import Material
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Panel, Positions, panel_of
+from deployments.forecasting.judging.evaluation import pinball_losses
+from deployments.forecasting.predicting import network
+from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.quantiles import FloatArray
-from deployments.forecasting.training import TrainingConfig, train
-from deployments.forecasting.training_state import Trained
+from deployments.forecasting.series.panel import Panel, Positions, panel_of
+from deployments.forecasting.training.fitting import finished, material_of
+from deployments.forecasting.training.lesson import Material
+from deployments.forecasting.training.loop import TrainingConfig, train
+from deployments.forecasting.training.state import Trained
 from deployments.market_data.models import Interval
 
 SERIES, BARS = 8, 24_000

@@ -14,10 +14,10 @@ from deployments.common.errors import CandlecastError, NothingTrained, Unavailab
 from deployments.common.settings import StackSettings
 from deployments.forecasting.backtesting import backtest, described
 from deployments.forecasting.models import TrainingRequest
-from deployments.forecasting.panel import panel_of
-from deployments.forecasting.predictor import Predictor
-from deployments.forecasting.registry import Registry
-from deployments.forecasting.training_data import MarketData, training_data
+from deployments.forecasting.predicting.predictor import Predictor
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.series.panel import panel_of
+from deployments.forecasting.training.data import MarketData, training_data
 from deployments.market_data.models import Interval
 from jobs import cluster
 from jobs.options import interval

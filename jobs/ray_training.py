@@ -14,12 +14,12 @@ from ray import train as ray_train
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
-from deployments.forecasting.ledger import TrainingLedger
-from deployments.forecasting.lesson import Material
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.training import Hooks, TrainingConfig, train
-from deployments.forecasting.training_run import Progress
-from deployments.forecasting.training_state import State, Trained, load_state, save_state, trained_of
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.training.ledger import TrainingLedger
+from deployments.forecasting.training.lesson import Material
+from deployments.forecasting.training.loop import Hooks, TrainingConfig, train
+from deployments.forecasting.training.run import Progress
+from deployments.forecasting.training.state import State, Trained, load_state, save_state, trained_of
 from jobs.cluster import fixed_cpus
 
 STATE_FILE = "state.pt"

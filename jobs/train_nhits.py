@@ -1,7 +1,7 @@
 """Train NHITS on the cluster: `python -m jobs.train_nhits --symbols BTCUSDT,ETHUSDT --max-steps 200`.
 
 Runs as a Ray job (`ray job submit -- python -m jobs.train_nhits`) beside the graph it reads candles from. Everything
-but arguments, Ray and signals is in `deployments.forecasting.training_run`.
+but arguments, Ray and signals is in `deployments.forecasting.training.run`.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from deployments.common.clock import utc_now
 from deployments.common.errors import CandlecastError, InvalidRequest
 from deployments.common.settings import StackSettings
 from deployments.forecasting.client import ForecasterClient
-from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import Decision, TrainingRequest, TrainingState
-from deployments.forecasting.panel import panel_of
-from deployments.forecasting.resumption import known_at, reaching, resumable
-from deployments.forecasting.training import TrainingConfig
-from deployments.forecasting.training_data import TrainingData, training_data
-from deployments.forecasting.training_plan import described, plan_of
-from deployments.forecasting.training_run import Promote, TrainingJob, shape_of
-from deployments.forecasting.trainings import check_training, next_run_id
+from deployments.forecasting.series.panel import panel_of
+from deployments.forecasting.training.data import TrainingData, training_data
+from deployments.forecasting.training.ledger import TrainingLedger
+from deployments.forecasting.training.loop import TrainingConfig
+from deployments.forecasting.training.plan import described, plan_of
+from deployments.forecasting.training.resumption import known_at, reaching, resumable
+from deployments.forecasting.training.run import Promote, TrainingJob, shape_of
+from deployments.forecasting.training.trainings import check_training, next_run_id
 from deployments.market_data.client import MarketDataClient
 from jobs.cluster import connect, fixed_cpus
 from jobs.options import interval, numbers, share, worker_count

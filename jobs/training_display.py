@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from deployments.common.errors import UnknownTraining
-from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import TrainingRun
+from deployments.forecasting.training.ledger import TrainingLedger
 
 LOOK_EVERY_S = 0.5
 

@@ -7,13 +7,13 @@ from datetime import datetime
 import numpy as np
 
 from deployments.common.errors import TooLittleHistory
-from deployments.forecasting.comparison import Comparison, compare
-from deployments.forecasting.evaluation import Scores, ratio
-from deployments.forecasting.fitting import MIN_WINDOWS, Contest, contest_in, origins_of
+from deployments.forecasting.judging.comparison import Comparison, compare
+from deployments.forecasting.judging.evaluation import Scores, ratio
 from deployments.forecasting.models import ModelCard
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.panel import Panel, Span
-from deployments.forecasting.predictor import Predictor
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.predicting.predictor import Predictor
+from deployments.forecasting.series.panel import Panel, Span
+from deployments.forecasting.training.fitting import MIN_WINDOWS, Contest, contest_in, origins_of
 from deployments.market_data.instants import to_numpy
 
 _COLUMNS = (

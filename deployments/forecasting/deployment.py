@@ -16,12 +16,11 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.common.errors import CandlecastError
 from deployments.common.telemetry import follow_calls, logger
-from deployments.forecasting.artefact import Tensors
 from deployments.forecasting.client import ForecasterClient
-from deployments.forecasting.job_records import JobRecord, surplus
-from deployments.forecasting.keeper import Keeper, KeeperPolicy
-from deployments.forecasting.keeper_loop import KeeperLoop
-from deployments.forecasting.ladder import Prediction, Task, predict
+from deployments.forecasting.judging.retention import Retention
+from deployments.forecasting.judging.retraining import RetrainingPolicy
+from deployments.forecasting.keeping.keeper import Keeper, KeeperPolicy
+from deployments.forecasting.keeping.loop import KeeperLoop
 from deployments.forecasting.models import (
     AccuracyRow,
     Decision,
@@ -34,11 +33,12 @@ from deployments.forecasting.models import (
     TrainingRequest,
     TrainingRun,
 )
-from deployments.forecasting.retention import Retention
-from deployments.forecasting.retraining import RetrainingPolicy
+from deployments.forecasting.registry.artefact import Tensors
 from deployments.forecasting.service import ForecasterService
-from deployments.forecasting.shelf import ModelBuilder, QuantileModel
-from deployments.forecasting.training_command import on_cluster, training_command, training_environment
+from deployments.forecasting.serving.ladder import Prediction, Task, predict
+from deployments.forecasting.serving.shelf import ModelBuilder, QuantileModel
+from deployments.forecasting.training.command import on_cluster, training_command, training_environment
+from deployments.forecasting.training.job_records import JobRecord, surplus
 from deployments.market_data.client import MarketDataClient
 
 log = logger(__name__)
@@ -254,7 +254,7 @@ async def _every_second(chore: Callable[[], Awaitable[None]]) -> None:
 def _builder(device: str) -> ModelBuilder:
     def build(tensors: Tensors, config: dict[str, Any]) -> QuantileModel:
         # Imported here: torch and neuralforecast take seconds, and a replica without a model never needs them.
-        from deployments.forecasting.predictor import Predictor
+        from deployments.forecasting.predicting.predictor import Predictor
 
         return Predictor(tensors, config, device)
 

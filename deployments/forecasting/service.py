@@ -7,12 +7,9 @@ from typing import Protocol
 
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError
-from deployments.forecasting import promotion
-from deployments.forecasting.forecasts import Forecasts, Predict, predict_in_thread
-from deployments.forecasting.journal import ForecastJournal
-from deployments.forecasting.keeper_loop import keeper_trouble, read_status
-from deployments.forecasting.ledger import TrainingLedger
-from deployments.forecasting.listings import Listings
+from deployments.forecasting.judging.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
+from deployments.forecasting.keeping.loop import keeper_trouble, read_status
+from deployments.forecasting.keeping.store import ForecastStore
 from deployments.forecasting.models import (
     AccuracyRow,
     Decision,
@@ -25,14 +22,17 @@ from deployments.forecasting.models import (
     TrainingRequest,
     TrainingRun,
 )
-from deployments.forecasting.recalibrations import Recalibrations
-from deployments.forecasting.registry import Registry
-from deployments.forecasting.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
-from deployments.forecasting.setbacks import Setbacks
-from deployments.forecasting.shelf import ModelBuilder, ModelShelf
-from deployments.forecasting.skillbook import Skillbook
-from deployments.forecasting.store import ForecastStore
-from deployments.forecasting.trainings import JobRunner, Trainings
+from deployments.forecasting.registry import promotion
+from deployments.forecasting.registry.recalibrations import Recalibrations
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.registry.setbacks import Setbacks
+from deployments.forecasting.serving.forecasts import Forecasts, Predict, predict_in_thread
+from deployments.forecasting.serving.journal import ForecastJournal
+from deployments.forecasting.serving.listings import Listings
+from deployments.forecasting.serving.shelf import ModelBuilder, ModelShelf
+from deployments.forecasting.serving.skillbook import Skillbook
+from deployments.forecasting.training.ledger import TrainingLedger
+from deployments.forecasting.training.trainings import JobRunner, Trainings
 from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
 
 

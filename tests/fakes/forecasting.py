@@ -8,8 +8,6 @@ import numpy as np
 
 from deployments.common.clock import Clock
 from deployments.common.errors import DamagedModel
-from deployments.forecasting.artefact import Tensors
-from deployments.forecasting.baselines import ewma_quantiles
 from deployments.forecasting.issued import IssuedForecast, points_of
 from deployments.forecasting.models import (
     Decision,
@@ -20,8 +18,10 @@ from deployments.forecasting.models import (
     ModelStatus,
     TrainingRequest,
 )
+from deployments.forecasting.predicting.baselines import ewma_quantiles
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
-from deployments.forecasting.windows import Past
+from deployments.forecasting.registry.artefact import Tensors
+from deployments.forecasting.series.windows import Past
 from deployments.market_data.models import Interval
 
 TRAINED_AT = datetime(2024, 3, 1, 12, tzinfo=UTC)

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from deployments.forecasting import network
-from deployments.forecasting.network import NetworkConfig
+from deployments.forecasting.predicting import network
+from deployments.forecasting.predicting.network import NetworkConfig
 
 SHAPES = {
     "the default": NetworkConfig(),

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from deployments.forecasting.panel import Panel, panel_of
 from deployments.forecasting.quantiles import FloatArray
+from deployments.forecasting.series.panel import Panel, panel_of
 from deployments.market_data.models import Interval
 from tests.fakes.market_data import candle_table
 

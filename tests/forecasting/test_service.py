@@ -19,6 +19,7 @@ from deployments.common.errors import (
     UnknownModel,
     UnknownSymbol,
 )
+from deployments.forecasting.judging.setback import Setback
 from deployments.forecasting.models import (
     Decision,
     Forecast,
@@ -29,15 +30,14 @@ from deployments.forecasting.models import (
     ModelCard,
     TrainingRequest,
 )
+from deployments.forecasting.predicting.recalibration import Recalibration
 from deployments.forecasting.quantiles import QUANTILES
-from deployments.forecasting.recalibration import Recalibration
-from deployments.forecasting.recalibrations import Recalibrations
 from deployments.forecasting.records import to_json
-from deployments.forecasting.registry import Registry
+from deployments.forecasting.registry.recalibrations import Recalibrations
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.registry.setbacks import Setbacks
 from deployments.forecasting.service import ForecasterService
-from deployments.forecasting.setback import Setback
-from deployments.forecasting.setbacks import Setbacks
-from deployments.forecasting.shelf import REHEARSED
+from deployments.forecasting.serving.shelf import REHEARSED
 from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
 from tests.fakes.forecasting import FakeJobs, FakeModel, model_card, model_tensors
 from tests.fakes.market_data import FakeMarketData, walk_table

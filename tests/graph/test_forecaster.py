@@ -16,14 +16,14 @@ import psutil
 import pytest
 
 from deployments.common.errors import CandlecastError
-from deployments.forecasting.artefact import Tensors
 from deployments.forecasting.client import ForecasterClient
-from deployments.forecasting.fitting import Fitted, fit
-from deployments.forecasting.keeper_loop import read_status
+from deployments.forecasting.keeping.loop import read_status
 from deployments.forecasting.models import Decision, Forecast, ForecastRequest, KeeperState, ModelCard
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.registry import Registry
-from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.registry.artefact import Tensors
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.training.fitting import Fitted, fit
+from deployments.forecasting.training.loop import TrainingConfig
 from deployments.local_stack import processes
 from deployments.local_stack.home import StackHome
 from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol, SymbolFilter, SymbolPage

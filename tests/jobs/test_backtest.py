@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments.forecasting.fitting import fit
 from deployments.forecasting.models import Decision, ModelCard
-from deployments.forecasting.network import NetworkConfig
-from deployments.forecasting.registry import Registry
-from deployments.forecasting.training import TrainingConfig
+from deployments.forecasting.predicting.network import NetworkConfig
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.training.fitting import fit
+from deployments.forecasting.training.loop import TrainingConfig
 from jobs.backtest import main
 from tests.fakes.forecasting import TRAINED_AT, model_card
 from tests.fakes.market_data import FakeMarketData

@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from deployments.common.errors import UnknownTraining
-from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import TrainingRequest, TrainingState
-from deployments.forecasting.promotion import promote
-from deployments.forecasting.registry import Registry
-from deployments.forecasting.training_command import training_command
+from deployments.forecasting.registry.promotion import promote
+from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.training.command import training_command
+from deployments.forecasting.training.ledger import TrainingLedger
 from deployments.market_data.models import CandleQuery, Candles, Interval, SymbolFilter, SymbolPage
 from jobs.ray_training import scaling
 from jobs.train_nhits import main, parser, request_of, submission_id, task_of

@@ -4,8 +4,8 @@ import io
 import time
 from pathlib import Path
 
-from deployments.forecasting.ledger import TrainingLedger
 from deployments.forecasting.models import TrainingRequest
+from deployments.forecasting.training.ledger import TrainingLedger
 from jobs.training_display import TrainingDisplay, detail_of
 
 

@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 
-from deployments.forecasting import promotion
 from deployments.forecasting.models import Decision, ModelCard, ModelList
-from deployments.forecasting.registry import Registry
+from deployments.forecasting.registry import promotion
+from deployments.forecasting.registry.registry import Registry
 from deployments.gateway.app import create_app
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope

@@ -1,0 +1,1 @@
+"""What forecasts were worth, and what follows from it. Pure functions only."""

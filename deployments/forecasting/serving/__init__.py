@@ -1,0 +1,1 @@
+"""From a request to an answer that names its rung."""

@@ -1,0 +1,154 @@
+"""The ladder: the champion where it can answer, else the baseline with the reason, else nothing at all."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from deployments.common.telemetry import logger
+from deployments.forecasting.predicting.baselines import BASELINE_BARS, ewma_quantiles, naive_scale
+from deployments.forecasting.predicting.recalibration import Recalibration, apply
+from deployments.forecasting.quantiles import FloatArray
+from deployments.forecasting.series.windows import Past
+from deployments.forecasting.serving.history import History, past_of
+from deployments.forecasting.serving.shelf import Choice, LoadedModel
+
+log = logger(__name__)
+
+MOST_MISSING = 0.5
+"""Share of the bars that a model reads which may be masked: beyond it, it would tell of what was filled in."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One history to forecast. `choice` was made when the request came in: whatever is promoted meanwhile, it stays."""
+
+    choice: Choice
+    history: History
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Log-price quantiles of one symbol and the baseline's, both (horizon, 9).
+
+    `loaded` is the model behind `quantiles`; None says that they are the baseline's, and `reason` why. `scale` is the
+    mean absolute one-bar log move before. `raw` are the model's own quantiles where a recalibration changed them.
+    `failed` says that a model was there, read enough and gave no answer.
+    """
+
+    loaded: LoadedModel | None
+    reason: str
+    quantiles: FloatArray
+    baseline: FloatArray
+    scale: float
+    raw: FloatArray | None = None
+    failed: bool = False
+
+
+def bars_wanted(choice: Choice) -> int:
+    """Return how many bars are worth reading for a request."""
+    return max(BASELINE_BARS, choice.loaded.model.history_bars if choice.loaded else 0)
+
+
+def predict(tasks: Sequence[Task]) -> list[Prediction]:
+    """Carry out tasks, of many requests together, in as few forward passes as there are models and lengths.
+
+    Blocking, CPU-heavy. Answers are in the order of the tasks.
+    """
+    tasks = [_with_bars_to_read(task) for task in tasks]
+    # Histories of one length need no padding, and so none is forecast otherwise for the company it keeps.
+    groups: dict[tuple[object, int], list[int]] = defaultdict(list)
+    for place, task in enumerate(tasks):
+        groups[id(task.choice.loaded), len(task.history)].append(place)
+    answers: dict[int, Prediction] = {}
+    for places in groups.values():
+        answers |= dict(zip(places, _predict_alike([tasks[place] for place in places]), strict=True))
+    return [answers[place] for place in range(len(tasks))]
+
+
+def _with_bars_to_read(task: Task) -> Task:
+    """Return the task without its model where most of what that reads was quarantined or never came."""
+    if task.choice.loaded is None:
+        return task
+    window = task.history.bars.known[-task.choice.loaded.model.input_size :]
+    missing = len(window) - np.count_nonzero(window)
+    if missing <= MOST_MISSING * len(window):
+        return task
+    return replace(task, choice=Choice(None, f"{missing} of the last {len(window)} bars are missing"))
+
+
+def _predict_alike(tasks: Sequence[Task]) -> list[Prediction]:
+    loaded = tasks[0].choice.loaded
+    steps = max([task.horizon for task in tasks] + [loaded.model.horizon if loaded else 0])
+    past = past_of([task.history for task in tasks], bars_wanted(tasks[0].choice), steps)
+    closes, known = past.log_closes[:, -BASELINE_BARS:], past.known[:, -BASELINE_BARS:]
+    baseline, scales = ewma_quantiles(closes, steps, known=known), naive_scale(past.log_closes, past.known)
+    have, asked = len(tasks[0].history), loaded
+    loaded, reason, quantiles = _climb(asked, past, have, baseline)
+    return [
+        _recalibrated(
+            Prediction(
+                loaded=loaded,
+                reason=reason or task.choice.reason,
+                quantiles=quantiles[row, : task.horizon],
+                baseline=baseline[row, : task.horizon],
+                scale=float(scales[row]),
+                failed=asked is not None and loaded is None and have >= asked.model.input_size,
+            ),
+            task.choice.recalibration,
+        )
+        for row, task in enumerate(tasks)
+    ]
+
+
+def _climb(
+    loaded: LoadedModel | None, past: Past, have: int, baseline: FloatArray
+) -> tuple[LoadedModel | None, str, FloatArray]:
+    """Return who answers, why not the model if not, and the answer."""
+    if loaded is None:
+        return None, "", baseline
+    if have < loaded.model.input_size:
+        return None, f"the model reads {loaded.model.input_size} bars and there are {have}", baseline
+    try:
+        quantiles = loaded.model.quantiles(past)
+    except Exception as error:
+        # Whatever is wrong with a model, the baseline still answers, and says so.
+        log.error("model failed", exc_info=error, version=loaded.card.version)
+        return None, f"the model failed with {type(error).__name__}", baseline
+    if not np.isfinite(quantiles).all():
+        log.error("model answered no number", version=loaded.card.version)
+        return None, "the model's answer was not a number", baseline
+    return loaded, "", quantiles
+
+
+def _recalibrated(prediction: Prediction, recalibration: Recalibration | None) -> Prediction:
+    if prediction.loaded is None or recalibration is None:
+        return prediction
+    return replace(prediction, quantiles=apply(prediction.quantiles, recalibration), raw=prediction.quantiles)
+
+
+class LeastRecent(Generic[K, V]):
+    """A bounded map that forgets what was used least recently."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """Return what is held for `key`, None without."""
+        if key in self._held:
+            self._held.move_to_end(key)
+        return self._held.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Hold `value` for `key`."""
+        self._held[key] = value
+        self._held.move_to_end(key)
+        while len(self._held) > self._size:
+            self._held.popitem(last=False)
