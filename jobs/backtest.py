@@ -20,7 +20,7 @@ from deployments.forecasting.series.panel import panel_of
 from deployments.forecasting.training.data import MarketData, training_data
 from deployments.market_data.models import Interval
 from jobs import cluster
-from jobs.options import interval
+from jobs.options import day_count, interval
 
 APPLICATION = "candlecast"
 READ_TIMEOUT_S = 120.0
@@ -74,7 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("version", nargs="?", default="", help="by default the champion")
     parser.add_argument("--interval", type=interval, default=Interval.H1, help="of the champion")
     parser.add_argument("--horizon", type=int, default=24, help="of the champion")
-    parser.add_argument("--days", type=float, default=30.0, help="of the newest bars to forecast")
+    parser.add_argument("--days", type=day_count, default=30.0, help="of the newest bars to forecast")
     parser.add_argument("--symbols", default="", help="comma separated; by default every enabled symbol")
     return parser.parse_args(arguments)
 

@@ -32,7 +32,7 @@ from deployments.market_data.history_import import (
     progress_line,
     wish_of,
 )
-from deployments.market_data.importing import ImportProgress, import_table, infer_interval, preview, read_file
+from deployments.market_data.importing import ImportProgress, import_table, interval_of, preview, read_file
 from deployments.market_data.models import Interval
 from jobs import cluster
 
@@ -71,7 +71,8 @@ def main(
 def _read(options: argparse.Namespace) -> list[tuple[pa.Table, Interval]]:
     """Read and check every file before the first row is sent."""
     tables = [read_file(file) for file in options.files]
-    intervals = [Interval(options.interval) if options.interval else infer_interval(table) for table in tables]
+    said = Interval(options.interval) if options.interval else None
+    intervals = [interval_of(table, said) for table in tables]
     found = list(zip(tables, intervals, strict=True))
     _say(*(contents(table, interval) for table, interval in found))
     return found

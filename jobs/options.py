@@ -6,6 +6,7 @@ import math
 from deployments.market_data.models import Interval
 
 MOST_WORKERS = 1_024
+MOST_DAYS = 36_500
 
 
 def interval(text: str) -> Interval:
@@ -29,6 +30,17 @@ def worker_count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_WORKERS:,}, not {text!r}")
     return int(text)
+
+
+def day_count(text: str) -> float:
+    """Return a length in days."""
+    try:
+        length = float(text)
+    except ValueError:
+        length = math.nan
+    if not 0 < length <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"must be a number of days above 0 and up to {MOST_DAYS:,}, not {text!r}")
+    return length
 
 
 def share(text: str) -> float:

@@ -15,7 +15,7 @@ from deployments.analysis.ollama import OllamaModel
 from deployments.analysis.service import AnalystService
 from deployments.analysis.store import AnalysisStore
 from deployments.common.settings import OllamaSettings
-from deployments.common.telemetry import follow_calls
+from deployments.common.telemetry import follow_calls, pass_over_refusals
 from deployments.forecasting.client import ForecasterClient
 from deployments.knowledge.client import KnowledgeClient
 from deployments.market_data.client import MarketDataClient
@@ -37,6 +37,7 @@ class Analyst:
         knowledge: DeploymentHandle,
     ) -> None:
         follow_calls(_get_serve_request_context)
+        pass_over_refusals()
         settings = OllamaSettings.model_validate(ollama)
         self._service = AnalystService(
             Gatherer(MarketDataClient(market_data), ForecasterClient(forecaster), KnowledgeClient(knowledge)),

@@ -7,7 +7,8 @@ from datetime import datetime
 from deployments.analysis.models import Fact
 from deployments.forecasting.models import Forecast
 from deployments.knowledge.models import Analogues, SearchAnswer
-from deployments.market_data.models import Candles, LatestCandle, QualityReport
+from deployments.market_data.findings import QualityReport
+from deployments.market_data.models import Candles, LatestCandle
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from deployments.common.errors import CandlecastError
 from deployments.common.telemetry import logger
 from deployments.forecasting.models import Forecast, ForecastRequest
 from deployments.knowledge.models import AnalogueQuery, Analogues, SearchAnswer, SearchQuery
-from deployments.market_data.models import MAX_CANDLES, CandleQuery, Candles, Interval, LatestCandle, QualityReport
+from deployments.market_data.findings import QualityReport
+from deployments.market_data.models import MAX_CANDLES, CandleQuery, Candles, Interval, LatestCandle
 
 log = logger(__name__)
 T = TypeVar("T")

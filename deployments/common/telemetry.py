@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
+from deployments.common.errors import CandlecastError
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the HTTP request being served, as the gateway sets it; elsewhere ask `current_request_id`."""
 
@@ -33,6 +35,25 @@ def current_request_id() -> str:
         return known
     call = _served[0]()
     return call.request_id if call.route else ""
+
+
+class _Refusals(logging.Filter):
+    """Hold back records of an error that says the request was wrong; its caller handles it and tells of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, CandlecastError) and error.status < 500)
+
+
+_REFUSALS = _Refusals()
+
+
+def pass_over_refusals() -> None:
+    """Keep Serve from logging refused calls as failures with a traceback; a replica's shell says this at its start.
+
+    It logs whatever a call raises, so that an unknown symbol looks like a bug of ours.
+    """
+    logging.getLogger("ray.serve").addFilter(_REFUSALS)
 
 
 class Logger:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from deployments.gateway.encoding import OPTIONS, to_json
+from deployments.gateway.representation import quality_of
 from deployments.market_data.models import CANDLE_SCHEMA, Candles
 
 COLUMNS = tuple(CANDLE_SCHEMA.names)
@@ -29,12 +30,14 @@ class Layout(StrEnum):
 
 
 def chosen_type(accept: str) -> str:
-    """Return the first media type of an `Accept` header that we write; JSON where it names none."""
+    """Return that media type of ours which an `Accept` header likes best, the first of equals; without one JSON."""
+    best, chosen = 0.0, JSON_TYPE
     for item in accept.lower().split(","):
-        name = item.partition(";")[0].strip()
-        if name in {ARROW_TYPE, CSV_TYPE, JSON_TYPE}:
-            return name
-    return JSON_TYPE
+        name, _, parameters = item.partition(";")
+        liked = quality_of(parameters)
+        if liked > best and name.strip() in {ARROW_TYPE, CSV_TYPE, JSON_TYPE}:
+            best, chosen = liked, name.strip()
+    return chosen
 
 
 def candles_json(candles: Candles, layout: Layout = Layout.ROWS) -> bytes:

@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.metrics import Counter
 
 from deployments.analysis.client import AnalystClient
-from deployments.common.telemetry import logger
+from deployments.common.telemetry import logger, pass_over_refusals
 from deployments.forecasting.client import ForecasterClient
 from deployments.gateway.app import create_app
 from deployments.gateway.keys import KeyRing
@@ -104,6 +104,7 @@ class Gateway:
         rate_per_s: float = 200.0,
         rate_burst: int = 600,
     ) -> None:
+        pass_over_refusals()
         if public and not KeyRing(Path(home) / "auth").list():
             raise RuntimeError("a public gateway needs a key first: candlecast keys create")
         self._settings = GatewaySettings(

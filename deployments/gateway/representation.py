@@ -107,7 +107,7 @@ def chosen_codec(accepted: str) -> str | None:
     likes: dict[str, float] = {}
     for item in accepted.lower().split(","):
         name, _, parameters = item.strip().partition(";")
-        likes[name.strip()] = _quality(parameters)
+        likes[name.strip()] = quality_of(parameters)
     rated = [(likes.get(name, likes.get("*", 0.0)), name) for name in CODECS]
     best = max(rated, key=lambda pair: pair[0])
     return best[1] if best[0] > 0 else None
@@ -119,7 +119,8 @@ def matches(condition: str, tag: str) -> bool:
     return bool(condition) and ("*" in names or tag.removeprefix("W/") in names)
 
 
-def _quality(parameters: str) -> float:
+def quality_of(parameters: str) -> float:
+    """Return how much a client likes what these parameters follow, `q=0.5` as 0.5: 1 where they do not say."""
     name, _, value = parameters.strip().partition("=")
     if name.strip() != "q":
         return 1.0

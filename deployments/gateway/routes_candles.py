@@ -32,7 +32,9 @@ from deployments.gateway.parameters import (
 from deployments.gateway.parts import PartsGiven, ServicesGiven
 from deployments.gateway.prepared import PreparedResponse
 from deployments.gateway.routing import router
-from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle, QualityReport
+from deployments.gateway.tags import tag_of_content
+from deployments.market_data.findings import QualityReport
+from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle
 
 read = router("candles", Scope.READ)
 
@@ -61,7 +63,8 @@ async def candle_batch(
     """Return the candles of up to 50 symbols; what one of them lacks stands under `errors`."""
     names, malformed = symbols_of(symbols)
     found = await services.market_data.candles_batch(names, query) if names else {}
-    return Response(await asyncio.to_thread(_batch, request, found, malformed, layout), media_type=JSON_TYPE)
+    body, tag = await asyncio.to_thread(_batch, request, found, malformed, layout)
+    return Response(body, headers={"ETag": tag}, media_type=JSON_TYPE)
 
 
 @read.get(
@@ -107,8 +110,10 @@ def _batch(
     found: dict[str, Candles | CandlecastError],
     malformed: dict[str, CandlecastError],
     layout: Layout,
-) -> bytes:
+) -> tuple[bytes, str]:
     results = {name: candles for name, candles in found.items() if isinstance(candles, Candles)}
     failed = {name: error for name, error in found.items() if isinstance(error, CandlecastError)}
     request.state.rows = sum(candles.table.num_rows for candles in results.values())
-    return to_json(batch_body({name: candles_body(item, layout) for name, item in results.items()}, failed | malformed))
+    bodies = {name: candles_body(item, layout) for name, item in results.items()}
+    body = to_json(batch_body(bodies, failed | malformed))
+    return body, tag_of_content(body)

@@ -14,10 +14,12 @@ from deployments.gateway.answers import (
     batch_body,
     json_answer,
 )
+from deployments.gateway.encoding import to_json
 from deployments.gateway.models import Scope
 from deployments.gateway.parameters import AsOf, Horizon, Instant, Levels, SymbolPath, Symbols, levels_of, symbols_of
 from deployments.gateway.parts import Parts, PartsGiven, ServicesGiven
 from deployments.gateway.routing import router
+from deployments.gateway.tags import tag_of_content
 from deployments.gateway.watch import forecast_sight
 from deployments.market_data.models import Interval
 
@@ -43,7 +45,7 @@ async def forecast_batch(parts: PartsGiven, symbols: Symbols, request: Wanted) -
     failed = {name: item for name, item in found.items() if isinstance(item, CandlecastError)}
     for forecast in results.values():
         _announce(parts, request, forecast)
-    return json_answer(batch_body(results, failed | malformed))
+    return _tagged(batch_body(results, failed | malformed))
 
 
 @read.get("/forecast/{symbol}", response_model=Forecast)
@@ -52,7 +54,7 @@ async def forecast(symbol: SymbolPath, parts: PartsGiven, request: Wanted) -> Re
     question = ForecastRequest(symbol, request.interval, request.horizon, request.levels, request.as_of)
     answer = await parts.services.forecaster.forecast(question)
     _announce(parts, request, answer)
-    return json_answer(answer)
+    return _tagged(answer)
 
 
 @read.get("/forecast/{symbol}/history", response_model=PastForecastsAnswer)
@@ -76,6 +78,11 @@ async def accuracy_of_symbol(symbol: SymbolPath, services: ServicesGiven) -> Res
 async def accuracy(services: ServicesGiven) -> Response:
     """Return live scores by model, horizon and symbol, with sample sizes."""
     return json_answer({"rows": await services.forecaster.accuracy(None)})
+
+
+def _tagged(forecasts: object) -> Response:
+    body = to_json(forecasts)
+    return Response(body, headers={"ETag": tag_of_content(body)}, media_type="application/json")
 
 
 def _announce(parts: Parts, request: ForecastRequest, forecast: Forecast) -> None:

@@ -10,6 +10,7 @@ from deployments.gateway.models import Scope
 from deployments.gateway.parameters import AsOf, Horizon, Instant, SymbolFilterQuery, SymbolPath
 from deployments.gateway.parts import ServicesGiven
 from deployments.gateway.routing import router
+from deployments.gateway.tags import tag_of_sync
 from deployments.knowledge.models import AnalogueQuery, Analogues, PassageKind, SearchAnswer, SearchQuery, SyncStatus
 from deployments.market_data.models import Interval
 
@@ -49,7 +50,8 @@ async def analogues(
 @read.get("/sync/status", response_model=SyncStatus)
 async def sync_status(services: ServicesGiven) -> Response:
     """Return where the sync stands."""
-    return json_answer(await services.knowledge.sync_status())
+    status = await services.knowledge.sync_status()
+    return json_answer(status, headers={"ETag": tag_of_sync(status)})
 
 
 @operate.post("/sync/start", status_code=202, response_model=SyncStatus)

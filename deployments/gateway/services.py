@@ -30,6 +30,7 @@ from deployments.knowledge.models import (
     SearchQuery,
     SyncStatus,
 )
+from deployments.market_data.findings import QualityReport
 from deployments.market_data.models import (
     CandleQuery,
     Candles,
@@ -38,7 +39,6 @@ from deployments.market_data.models import (
     LatestCandle,
     ManagedSymbol,
     MarketDataHealth,
-    QualityReport,
     QueryLogEntry,
     SymbolDraft,
     SymbolFilter,

@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.common.clock import within
 from deployments.common.errors import Unavailable
-from deployments.common.telemetry import follow_calls
+from deployments.common.telemetry import follow_calls, pass_over_refusals
 from deployments.knowledge.embedding import Embedder
 from deployments.knowledge.lease import Lease
 from deployments.knowledge.models import (
@@ -124,6 +124,7 @@ class Knowledge:
 
     def __init__(self, home: str, embedding_model: str, device: str, market_data: DeploymentHandle) -> None:
         follow_calls(_get_serve_request_context)
+        pass_over_refusals()
         embedder = Embedder(embedding_model, device)
         # Importing and loading takes longer than a question may: a replica is ready when its model is.
         embedder.encode(["Which days rose most?"])

@@ -21,7 +21,7 @@ from deployments.market_data.importing import (
     ImportProgress,
     OnProgress,
     import_table,
-    infer_interval,
+    interval_of,
     preview,
     read_file,
 )
@@ -45,7 +45,7 @@ class History:
             return cls(None, Interval.H1)
         try:
             table = read_file(data)
-            return cls(table, interval or infer_interval(table))
+            return cls(table, interval_of(table, interval))
         except CandlecastError as error:
             raise StackError(str(error)) from error
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deployments.common.errors import InvalidRequest
+from deployments.market_data.findings import QuarantinedRow
 from deployments.market_data.instants import EPOCH, times_of, to_numpy, width
-from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval, QuarantinedRow
+from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
 from deployments.market_data.quality import AT_THE_DOOR, REFUSING, Mask, refused
 from deployments.market_data.sequence import Codes, running_back, told_again
 from deployments.market_data.symbols import canonical

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from deployments.common.errors import InvalidRequest
 from deployments.market_data.cells import BadCell, number_column, text_column, time_column
-from deployments.market_data.instants import times_of, width
+from deployments.market_data.instants import EPOCH, times_of, width
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
+from deployments.market_data.symbols import canonical
 
 SUFFIXES = (".csv", ".parquet")
-
-_READERS = {"symbol": text_column, "time": time_column}
 
 
 def read_file(path: Path) -> pa.Table:
@@ -35,19 +35,38 @@ def read_file(path: Path) -> pa.Table:
     return table.sort_by([("time", "ascending"), ("symbol", "ascending")]).combine_chunks()
 
 
+def interval_of(table: pa.Table, said: Interval | None = None) -> Interval:
+    """Return the interval of a file's bars, as it was said or as they tell.
+
+    Raises `InvalidRequest` where they tell none of ours, or lie closer together than was said.
+    """
+    if said is None:
+        return infer_interval(table)
+    apart = _spacing(table)
+    if apart is not None and apart < width(said.delta):
+        raise _refused("interval", f"bars are mostly {apart.item()} apart, so they are none of {said.value}")
+    return said
+
+
 def infer_interval(table: pa.Table) -> Interval:
     """Return the interval that most symbols' bars are apart; raises `InvalidRequest` where that is none of ours."""
-    symbols = table["symbol"].combine_chunks().dictionary_encode().indices.to_numpy()
-    order = np.argsort(symbols, kind="stable")
-    apart = np.diff(times_of(table)[order])[np.diff(symbols[order]) == 0]
-    if not len(apart):
+    spacing = _spacing(table)
+    if spacing is None:
         raise _refused("interval", "cannot be told from single bars: say which it is")
-    spacing = np.median(apart.astype(np.int64)).astype(np.int64).astype("timedelta64[us]")
     for interval in Interval:
         if width(interval.delta) == spacing:
             return interval
     known = ", ".join(interval.value for interval in Interval)
     raise _refused("interval", f"bars are mostly {spacing.item()} apart, which is none of {known}: say which it is")
+
+
+def _spacing(table: pa.Table) -> np.timedelta64 | None:
+    """Return how far symbols' bars mostly are apart, or None where no symbol has two."""
+    symbols = table["symbol"].combine_chunks().dictionary_encode().indices.to_numpy()
+    order = np.argsort(symbols, kind="stable")
+    apart = np.diff(times_of(table)[order])[np.diff(symbols[order]) == 0]
+    apart = apart[apart > np.timedelta64(0)]  # a bar told twice says nothing
+    return np.median(apart.astype(np.int64)).astype(np.int64).astype("timedelta64[us]") if len(apart) else None
 
 
 def _raw(path: Path) -> tuple[dict[str, str], pa.Table]:
@@ -99,6 +118,31 @@ def _column(path: Path, name: str, own: str, values: pa.ChunkedArray) -> pa.Arra
     except BadCell as error:
         line = f" (line {_line_of(path, error.row)})" if path.suffix.lower() == ".csv" else ""
         raise _refused(name, f"{path.name}, row {error.row + 1}{line}, column {own}: {error.reason}") from None
+
+
+def _symbols(values: pa.ChunkedArray) -> pa.Array:
+    """Return names of which each can be a symbol's: one that cannot would end an import in the middle."""
+    names = text_column(values)
+    told = names.dictionary_encode()
+    for code, name in enumerate(told.dictionary.to_pylist()):
+        try:
+            canonical(name)
+        except InvalidRequest as error:
+            raise BadCell(pc.index(told.indices, code).as_py(), error.detail) from None
+    return names
+
+
+def _times(values: pa.ChunkedArray) -> pa.Array:
+    """Return instants since 1970, where candles begin."""
+    instants = time_column(values)
+    early = pc.less(instants, pa.scalar(EPOCH, instants.type))
+    if pc.any(early).as_py():
+        row = pc.index(early, True).as_py()
+        raise BadCell(row, f"{instants[row].as_py():%Y-%m-%d %H:%M} lies before 1970")
+    return instants
+
+
+_READERS = {"symbol": _symbols, "time": _times}
 
 
 def _line_of(path: Path, row: int) -> int:

@@ -9,11 +9,11 @@ import asyncpg
 
 from deployments.common.errors import PreconditionFailed, SymbolExists, UnknownSymbol
 from deployments.market_data import catalogue_sql as sql
+from deployments.market_data.findings import QuarantinedRow
 from deployments.market_data.models import (
     Category,
     Interval,
     ManagedSymbol,
-    QuarantinedRow,
     SymbolDraft,
     SymbolFilter,
     SymbolPage,

@@ -8,11 +8,14 @@ import pyarrow.compute as pc
 
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 
-_EARLIEST_EPOCH_S = 1e8
+_EARLIEST_EPOCH_US = 1e14
 """Smaller numbers are no times but dates such as 20240101, and would all read as 1970."""
 
-_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (np.inf, 1e-3))
+_EPOCH_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (2.0**63, 1e-3))
 """(numbers below this, microseconds per unit): seconds, milliseconds, microseconds, nanoseconds."""
+
+_DATETIME_RANGE_US = (-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Years 1 to 9999: Arrow knows later ones, Python and the database do not."""
 
 _REFUSALS = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
 """What Arrow raises where a value, or a whole type, does not convert."""
@@ -84,18 +87,37 @@ def _present(values: pa.Array) -> pa.Array:
 
 
 def _in_utc(values: pa.Array) -> pa.Array:
+    try:
+        return _within_years(values)
+    except _REFUSALS:
+        raise BadCell(_first_failure(values, _within_years), "is out of range") from None
+
+
+def _within_years(values: pa.Array) -> pa.Array:
+    kind = pa.timestamp("us", tz=getattr(values.type, "tz", None))
+    # Unsafe for nanoseconds only, which may lose digits; for wider units it would let an overflow read as 1970.
     # Arrow reads an instant without a zone as UTC in this cast.
-    return values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False).cast(UTC_MICROSECONDS)
+    instants = values.cast(kind, safe=getattr(values.type, "unit", "") != "ns").cast(UTC_MICROSECONDS)
+    earliest, end = _DATETIME_RANGE_US
+    micros = instants.cast(pa.int64())
+    if pc.any(pc.or_(pc.less(micros, earliest), pc.greater_equal(micros, end))).as_py():
+        raise pa.ArrowInvalid("beyond year 9999")
+    return instants
 
 
 def _since_epoch(numbers: pa.Array) -> pa.Array:
-    early = pc.less(numbers, _EARLIEST_EPOCH_S)
-    if pc.any(early).as_py():
-        row = pc.index(early, True).as_py()
-        raise BadCell(row, f"{numbers[row].as_py():.0f} is not a time")
+    _refuse(numbers, pc.greater_equal(numbers, _EPOCH_UNITS[-1][0]))
     largest = pc.max(numbers).as_py() or 0.0
     factor = next(factor for limit, factor in _EPOCH_UNITS if largest < limit)
-    return pc.round(pc.multiply(numbers, factor)).cast(pa.int64()).cast(UTC_MICROSECONDS)
+    micros = pc.round(pc.multiply(numbers, factor))
+    _refuse(numbers, pc.less(micros, _EARLIEST_EPOCH_US))
+    return micros.cast(pa.int64()).cast(UTC_MICROSECONDS)
+
+
+def _refuse(numbers: pa.Array, wrong: pa.Array) -> None:
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
+        raise BadCell(row, f"{numbers[row].as_py():.15g} is not a time")
 
 
 def _to_float(values: pa.Array) -> pa.Array:

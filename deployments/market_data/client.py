@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from deployments.common.clock import within
 from deployments.common.errors import CandlecastError
+from deployments.market_data.findings import QualityReport
 from deployments.market_data.models import (
     CandleQuery,
     Candles,
@@ -17,7 +18,6 @@ from deployments.market_data.models import (
     LatestCandle,
     ManagedSymbol,
     MarketDataHealth,
-    QualityReport,
     QueryLogEntry,
     SymbolDraft,
     SymbolFilter,

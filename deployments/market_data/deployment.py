@@ -20,11 +20,12 @@ from deployments.common.settings import (
     QueryLogSettings,
     StackSettings,
 )
-from deployments.common.telemetry import follow_calls
+from deployments.common.telemetry import follow_calls, pass_over_refusals
 from deployments.market_data.assembly import assemble, start_import
 from deployments.market_data.client import MarketDataClient
 from deployments.market_data.easyinsight import EasyInsightSource
 from deployments.market_data.feed import Feed, FeedStatus
+from deployments.market_data.findings import QualityReport
 from deployments.market_data.models import (
     CandleQuery,
     Candles,
@@ -35,7 +36,6 @@ from deployments.market_data.models import (
     LatestCandle,
     ManagedSymbol,
     MarketDataHealth,
-    QualityReport,
     QueryLogEntry,
     SymbolDraft,
     SymbolFilter,
@@ -70,6 +70,7 @@ class MarketData:
     async def __init__(self, home: str, easyinsight_url: str) -> None:  # type: ignore[misc]  # Serve awaits it
         """Open the database that the environment of this replica names; `home` may hold `symbols.json`."""
         follow_calls(_get_serve_request_context)
+        pass_over_refusals()
         # Read here, not in the builder: arguments bound into the graph are stored by the Serve controller.
         stack, database = StackSettings.read(), DatabaseSettings.read()
         self._service = await assemble(

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deployments.common.errors import UnknownSymbol
-from deployments.market_data.candle_files import infer_interval, read_file
+from deployments.market_data.candle_files import interval_of, read_file
 from deployments.market_data.cells import UTC_MICROSECONDS
 from deployments.market_data.instants import times_of
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, IngestReport, Interval, ManagedSymbol
@@ -28,7 +28,7 @@ __all__ = [
     "add",
     "closed_rows",
     "import_table",
-    "infer_interval",
+    "interval_of",
     "pages",
     "preview",
     "read_file",

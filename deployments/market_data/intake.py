@@ -11,7 +11,8 @@ from deployments.common.errors import SymbolExists
 from deployments.common.telemetry import logger
 from deployments.market_data.admission import admit
 from deployments.market_data.directory import SymbolDirectory
-from deployments.market_data.models import IngestReport, Interval, ManagedSymbol, QuarantinedRow, SymbolDraft
+from deployments.market_data.findings import QuarantinedRow
+from deployments.market_data.models import IngestReport, Interval, ManagedSymbol, SymbolDraft
 from deployments.market_data.stores import CandleStore, Catalogue
 from deployments.market_data.symbols import guess_draft
 

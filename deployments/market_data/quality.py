@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from deployments.market_data.calendars import Calendar
+from deployments.market_data.findings import Finding, QuarantinedRow
 from deployments.market_data.instants import MICROSECOND, Times, times_of, to_datetime, to_numpy, width
-from deployments.market_data.models import Finding, Gap, Interval, QuarantinedRow
+from deployments.market_data.models import Gap, Interval
 from deployments.market_data.sequence import running_back
 
 REFUSING = {

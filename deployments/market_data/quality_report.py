@@ -8,7 +8,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from deployments.market_data.directory import Listing
-from deployments.market_data.models import Finding, Interval, QualityReport, QuarantinedRow
+from deployments.market_data.findings import Finding, QualityReport, QuarantinedRow
+from deployments.market_data.models import Interval
 from deployments.market_data.quality import AT_THE_DOOR, REFUSING, report, screen
 
 FINDINGS = 1_000

@@ -15,6 +15,7 @@ from deployments.market_data.cache import CandleCache
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.directory import SymbolDirectory
 from deployments.market_data.discovery import merge
+from deployments.market_data.findings import QualityReport
 from deployments.market_data.generation import generation_of
 from deployments.market_data.health import state_of
 from deployments.market_data.instants import MICROSECOND
@@ -32,7 +33,6 @@ from deployments.market_data.models import (
     LatestCandle,
     ManagedSymbol,
     MarketDataHealth,
-    QualityReport,
     QueryLogEntry,
     SymbolDraft,
     SymbolFilter,

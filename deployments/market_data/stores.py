@@ -9,6 +9,7 @@ import pyarrow as pa
 from deployments.market_data.cache import CandleWindows
 from deployments.market_data.directory import HeldSymbols, SymbolList
 from deployments.market_data.discovery import Span
+from deployments.market_data.findings import QuarantinedRow
 from deployments.market_data.health import Probed
 from deployments.market_data.instants import Times
 from deployments.market_data.keyset import KeyedCandles
@@ -17,7 +18,6 @@ from deployments.market_data.models import (
     DiscoveredSymbol,
     Interval,
     ManagedSymbol,
-    QuarantinedRow,
     SymbolDraft,
     SymbolFilter,
     SymbolPage,

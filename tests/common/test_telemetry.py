@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from deployments.common.telemetry import current_request_id, follow_calls, logger, request_id
+from deployments.common.errors import CandlecastError, DatabaseUnavailable, NoCandles, UnknownSymbol
+from deployments.common.telemetry import current_request_id, follow_calls, logger, pass_over_refusals, request_id
 
 
 def test_fields_and_the_request_id_travel_as_fields(caplog: pytest.LogCaptureFixture) -> None:
@@ -60,3 +61,26 @@ def test_id_that_this_process_set_itself_wins(calls: list[Call]) -> None:
         assert current_request_id() == "r-1"
     finally:
         request_id.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (UnknownSymbol("NOPE"), 0),
+        (NoCandles("BTCUSD has none"), 0),
+        (DatabaseUnavailable("away", 1.0), 1),
+        (CandlecastError(), 1),
+        (ZeroDivisionError(), 1),
+    ],
+)
+def test_serve_logs_a_failed_call_but_not_a_refused_one(
+    error: Exception, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pass_over_refusals()
+    pass_over_refusals()
+    with caplog.at_level(logging.INFO, "ray.serve"):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger("ray.serve").exception("Request failed.")
+    assert len(caplog.records) == lines

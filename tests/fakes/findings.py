@@ -24,17 +24,8 @@ from deployments.knowledge.models import (
     SearchHit,
     SearchQuery,
 )
-from deployments.market_data.models import (
-    CANDLE_SCHEMA,
-    Bar,
-    CandleQuery,
-    Candles,
-    Gap,
-    Interval,
-    LatestCandle,
-    QualityReport,
-    Source,
-)
+from deployments.market_data.findings import QualityReport
+from deployments.market_data.models import CANDLE_SCHEMA, Bar, CandleQuery, Candles, Gap, Interval, LatestCandle, Source
 
 START = datetime(2023, 11, 20, tzinfo=UTC)
 BARS = 40 * 24

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from deployments.common.errors import DatabaseUnavailable, PreconditionFailed, SymbolExists, Unavailable, UnknownSymbol
 from deployments.market_data.calendars import ALWAYS_OPEN, Calendar
+from deployments.market_data.findings import QuarantinedRow
 from deployments.market_data.instants import Times, to_numpy
 from deployments.market_data.models import (
     CANDLE_SCHEMA,
@@ -20,7 +21,6 @@ from deployments.market_data.models import (
     DiscoveredSymbol,
     Interval,
     ManagedSymbol,
-    QuarantinedRow,
     SymbolDraft,
     SymbolFilter,
     SymbolPage,

@@ -69,6 +69,10 @@ def test_empty_window_is_an_empty_list(layout: Layout) -> None:
         ("text/html, text/csv;q=0.5", "text/csv"),
         ("application/vnd.apache.arrow.stream, text/csv", "application/vnd.apache.arrow.stream"),
         ("image/png", "application/json"),
+        ("application/json;q=0.4, text/csv;q=0.5", "text/csv"),
+        ("text/csv;q=0, application/json", "application/json"),
+        ("text/csv;q=0", "application/json"),
+        ("text/csv;q=much, */*", "application/json"),
     ],
 )
 def test_media_type_follows_accept(accept: str, chosen: str) -> None:

@@ -62,3 +62,16 @@ def test_backtest_that_cannot_be_says_why(
 ) -> None:
     assert main(arguments, market) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("days", ["-1", "0", "nan", "1e9", "soon"])
+def test_days_that_are_no_length_are_refused_before_anything_is_read(
+    days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never() -> FakeMarketData:
+        raise AssertionError("nothing is to be read")
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--days", days], never)
+    assert ended.value.code == 2
+    assert "number of days above 0" in capsys.readouterr().err

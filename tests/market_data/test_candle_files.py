@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deployments.common.errors import InvalidRequest
-from deployments.market_data.candle_files import infer_interval, read_file
+from deployments.market_data.candle_files import infer_interval, interval_of, read_file
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
 from tests.fakes.market_data import walk_table
 
@@ -75,6 +75,8 @@ def test_an_empty_number_becomes_nan_for_the_quarantine(tmp_path: Path) -> None:
         (HEADER + "\n" + ROW + ROW.replace("0.5", "low"), "low", ["row 2", "line 4", "column low", "'low'"]),
         (HEADER.replace("open", "OPEN") + ROW.replace(",1,", ",one,"), "open", ["row 1", "line 2", "column OPEN"]),
         (HEADER + ROW.replace("BTCUSD", ""), "symbol", ["row 1", "line 2", "column symbol", "is empty"]),
+        (HEADER + ROW + ROW.replace("BTCUSD", "../etc"), "symbol", ["row 2", "line 3", "'../etc' must be"]),
+        (HEADER + ROW + ROW.replace("2024", "1969"), "time", ["row 2", "line 3", "1969-01-01 00:00 lies before"]),
         (HEADER.replace("close", "last") + ROW, "close", ["no column close", "last"]),
         (HEADER.replace("low", "High") + ROW, "high", ["twice", "'high'", "'High'"]),
         (HEADER, "file", ["no rows"]),
@@ -112,6 +114,20 @@ def test_the_interval_is_told_from_the_spacing_despite_gaps(interval: Interval) 
     gappy = pa.concat_tables([full.slice(0, 20), full.slice(30)])
     other = named("ETHUSD", walk_table(START + timedelta(minutes=1), 60, interval))
     assert infer_interval(pa.concat_tables([gappy, other])) is interval
+
+
+def test_the_interval_is_told_from_bars_that_come_several_times() -> None:
+    once = named("BTCUSD", walk_table(START, 20))
+    assert infer_interval(pa.concat_tables([once] * 3).sort_by("time")) is Interval.H1
+
+
+def test_bars_closer_together_than_the_interval_that_was_said_are_refused() -> None:
+    hourly = named("BTCUSD", walk_table(START, 20))
+    with pytest.raises(InvalidRequest, match="1:00:00 apart, so they are none of 4h"):
+        interval_of(hourly, Interval.H4)
+    assert interval_of(hourly, Interval.H1) is interval_of(hourly) is Interval.H1
+    sparse = hourly.take(pa.array(range(0, 20, 3)))
+    assert interval_of(sparse, Interval.H1) is Interval.H1
 
 
 def test_an_unknown_spacing_and_single_bars_are_refused() -> None:

@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.common.errors import PreconditionFailed, SymbolExists, UnknownSymbol
-from deployments.market_data.models import (
-    Category,
-    Interval,
-    QuarantinedRow,
-    SymbolDraft,
-    SymbolFilter,
-    SymbolStatus,
-)
+from deployments.market_data.findings import QuarantinedRow
+from deployments.market_data.models import Category, Interval, SymbolDraft, SymbolFilter, SymbolStatus
 from deployments.market_data.stores import Catalogue
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)

@@ -50,6 +50,10 @@ def test_dates_and_mixed_zones_are_read() -> None:
         (["2021-04-04", "04.04.2021"], 1, "'04.04.2021' is not a time"),
         (["1617566400", "soon"], 1, "'soon' is not a time"),
         ([1617566400, 20210404], 1, "20210404 is not a time"),
+        ([1617566400.0, math.inf], 1, "inf is not a time"),
+        ([1617566400.0, 1e30], 1, "1e+30 is not a time"),
+        (["1617566400", "9" * 400], 1, "inf is not a time"),
+        ([1617566400, 1617570000000], 0, "1617566400 is not a time"),
         (["2021-04-04", ""], 1, "is empty"),
         ([None], 0, "is empty"),
         ([True], 0, "True is not a time"),
@@ -60,6 +64,14 @@ def test_the_first_unreadable_time_is_named(values: list[object], row: int, reas
     with pytest.raises(BadCell) as bad:
         time_column(pa.array(values))
     assert (bad.value.row, bad.value.reason) == (row, reason)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_an_instant_beyond_all_years_is_refused_and_not_read_as_another(unit: str) -> None:
+    far = pa.array([0, 2**58], pa.timestamp(unit))
+    with pytest.raises(BadCell) as bad:
+        time_column(far)
+    assert (bad.value.row, bad.value.reason) == (1, "is out of range")
 
 
 def test_numbers_are_read_from_text_and_empty_ones_are_nan() -> None:

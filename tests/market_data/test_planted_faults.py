@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from deployments.market_data.admission import admit
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.directory import Listing
-from deployments.market_data.models import Interval, QualityReport
+from deployments.market_data.findings import QualityReport
+from deployments.market_data.models import Interval
 from deployments.market_data.quality_report import Aside, quality_report
 from tests.fakes.faulty_candles import PLANTERS, SEGMENT, Delivery, clean, plant
 

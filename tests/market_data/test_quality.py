@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from deployments.market_data.admission import admit
 from deployments.market_data.calendars import calendar_named
+from deployments.market_data.findings import Finding
 from deployments.market_data.instants import times_of
-from deployments.market_data.models import CANDLE_SCHEMA, Finding, Interval
+from deployments.market_data.models import CANDLE_SCHEMA, Interval
 from deployments.market_data.quality import FLAT_BARS, gaps, report, screen
 from deployments.market_data.symbols import guess_draft
 from tests.fakes.market_data import candle_table, walk_table
