@@ -1,5 +1,6 @@
 """Fixtures that more than one context uses."""
 
+import faulthandler
 import os
 import pathlib
 import shutil
@@ -8,13 +9,31 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deployments.common.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from tests.running_stack import RunningStack
 
+# A busy machine takes a second for what else takes a millisecond: what an example costs says nothing here.
+settings.register_profile(
+    "busy",
+    parent=settings(),
+    deadline=None,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.too_slow],
+)
+settings.load_profile("busy")
+
+EXIT_WITHIN_S = 300.0
+"""Threads that a test left behind keep the run from ending; pytest's own timeouts are over by then."""
+
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_unconfigure() -> None:
+    """End a run that does not end by itself, showing where its threads stand."""
+    faulthandler.dump_traceback_later(EXIT_WITHIN_S, exit=True, file=2)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A whole Candlecast on this machine, started by its own command line, for the tests that need the real thing."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -27,7 +28,7 @@ SYMBOLS = ("BTCUSD", "ETHUSD", "SOLUSD")
 BARS = 1_400
 END = datetime(2024, 3, 1, tzinfo=UTC)
 """The data end in the past, so everything that reads them has to say so."""
-UP_TIMEOUT_S = 280
+UP_TIMEOUT_S = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ class RunningStack:
         found: dict[str, Any] = json.loads(self.command("status", "--json"))
         return found
 
-    def kill(self) -> list[int]:
-        """Kill every process of the stack, the keeper and the database first, and return their ids."""
+    def kill(self) -> list[psutil.Process]:
+        """Kill every process of the stack, the keeper and the database first, and return them."""
         state = StackHome(self.home).read_state()
         assert state is not None
         assert state.keeper is not None
@@ -91,10 +92,10 @@ class RunningStack:
         for process in state.processes:
             doomed += processes.members(process)
         for each in doomed:
-            if each.is_running():
+            with contextlib.suppress(psutil.NoSuchProcess):  # the end of one may be that of another
                 each.kill()
-        psutil.wait_procs(doomed, timeout=20)
-        return [each.pid for each in doomed]
+        psutil.wait_procs(doomed, timeout=60)
+        return doomed
 
 
 def prepare_stack(folder: Path) -> RunningStack:

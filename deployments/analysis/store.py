@@ -3,9 +3,7 @@
 import threading
 from contextlib import suppress
 from datetime import timedelta
-from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +12,7 @@ import pyarrow as pa
 
 from deployments.analysis.codec import decode, encode
 from deployments.analysis.models import Analysis
+from deployments.common.disk import make_folder
 from deployments.common.errors import UnknownAnalysis
 
 SCHEMA = pa.schema(
@@ -80,16 +79,7 @@ class AnalysisStore:
 
     def _create(self) -> None:
         # Lance lets the slower of two replicas that create a table overwrite it, with the rows that it holds by then.
-        # A folder takes a name only where nothing has it, so the table is made aside and then named.
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{self._path.name}-", dir=self._path.parent) as aside:
-            made = Path(aside) / self._path.name
-            lance.write_dataset(SCHEMA.empty_table(), str(made))
-            try:
-                made.rename(self._path)
-            except OSError as error:
-                if error.errno not in (EEXIST, ENOTEMPTY):
-                    raise
+        make_folder(self._path, lambda made: lance.write_dataset(SCHEMA.empty_table(), str(made)))
 
 
 def _is_id(text: str) -> bool:

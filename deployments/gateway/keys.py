@@ -1,6 +1,5 @@
 """API keys: a file of hashes that the command line and every replica share."""
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -13,10 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import Conflict, NotFound
+from deployments.common.disk import locked
+from deployments.common.errors import Conflict, InvalidRequest, NotFound
 from deployments.gateway.models import KeyRecord, Scope
 
 PREFIX = "cck_"
+MOST_OF_A_NAME = 64
 LOOK_AGAIN_S = 1.0
 """A revoked key may work for this much longer; looking at the file costs a system call."""
 
@@ -40,7 +41,13 @@ class KeyRing:
         self._looked_at = float("-inf")
 
     def create(self, name: str, scopes: Iterable[Scope]) -> str:
-        """Add a key and return it, the only time that it is seen; raises `Conflict` where the name is taken."""
+        """Add a key and return it, the only time that it is seen.
+
+        Raises `InvalidRequest` where the name would not fit a line of a list, and `Conflict` where it is taken.
+        """
+        if name != name.strip() or not 1 <= len(name) <= MOST_OF_A_NAME or not name.isprintable():
+            problem = f"must be 1 to {MOST_OF_A_NAME} printable characters"
+            raise InvalidRequest(f"the name of a key {problem}", (("name", problem),))
         key = PREFIX + secrets.token_urlsafe(32)
         with self._locked():
             records = self.list()
@@ -99,8 +106,7 @@ class KeyRing:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         private_folder(self._path.parent)
-        with (self._path.parent / "keys.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._path.parent / "keys.lock"):
             yield
 
 
@@ -115,6 +121,20 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     beside.replace(path)
+
+
+def shared_secret(path: Path) -> str:
+    """Return the secret in `path`, made by whoever comes first; nobody ever reads a half-written one."""
+    if not path.exists():
+        candidate = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        write_private(candidate, secrets.token_hex(32))
+        try:
+            os.link(candidate, path)  # fails where another process was first
+        except FileExistsError:
+            pass
+        finally:
+            candidate.unlink()
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _stored(record: KeyRecord) -> dict[str, object]:

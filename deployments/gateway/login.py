@@ -5,14 +5,13 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from deployments.common.clock import Clock, utc_now
-from deployments.gateway.keys import digest_of, private_folder, write_private
+from deployments.gateway.keys import digest_of, private_folder, shared_secret, write_private
 from deployments.gateway.models import Caller, CallerKind, Scope, scopes_from
 
 DEFAULT_SCOPES = (Scope.OPERATE,)
@@ -66,7 +65,8 @@ class Sessions:
     """
 
     def __init__(self, directory: Path, clock: Clock = utc_now) -> None:
-        self._secret = _shared_secret(directory)
+        private_folder(directory)
+        self._secret = shared_secret(directory / "session.secret").encode()
         self._clock = clock
         # Cookies know no ports: two stacks on one host would overwrite each other's.
         self.cookie_name = f"candlecast_session_{hashlib.sha256(self._secret).hexdigest()[:8]}"
@@ -93,19 +93,3 @@ class Sessions:
 
     def _signature(self, body: str) -> str:
         return hmac.new(self._secret, body.encode(), hashlib.sha256).hexdigest()
-
-
-def _shared_secret(directory: Path) -> bytes:
-    private_folder(directory)
-    path = directory / "session.secret"
-    if not path.exists():
-        candidate = path.with_name(f".session.secret.{secrets.token_hex(8)}")
-        write_private(candidate, secrets.token_hex(32))
-        try:
-            # Linking fails where another replica was first, and nobody ever reads a half-written secret.
-            os.link(candidate, path)
-        except FileExistsError:
-            pass
-        finally:
-            candidate.unlink()
-    return path.read_text(encoding="utf-8").strip().encode()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from deployments.common.disk import make_folder
 from deployments.knowledge.embedding import DIMENSIONS, Vectors
 from deployments.knowledge.models import Passage, PassageKind
 from deployments.market_data.models import Interval
@@ -130,8 +131,9 @@ class PassageStore:
     def _create(self) -> Any:
         import lance
 
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        return lance.write_dataset(PASSAGE_SCHEMA.empty_table(), str(self._path))
+        # Lance makes the folder before the table in it, and readers look in between.
+        make_folder(self._path, lambda made: lance.write_dataset(PASSAGE_SCHEMA.empty_table(), str(made)))
+        return self._open()
 
 
 def passage_rows(passages: Sequence[Passage], vectors: Vectors) -> pa.Table:

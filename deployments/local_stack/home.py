@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-import secrets
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from deployments.gateway.keys import shared_secret
 from deployments.local_stack.errors import StackError
 
 
@@ -65,13 +65,7 @@ class StackHome:
 
     def secret(self, path: Path) -> str:
         """Return the secret in `path`, made on first use, readable by its owner alone."""
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return path.read_text(encoding="utf-8").strip()
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
-        return path.read_text(encoding="utf-8").strip()
+        return shared_secret(path)
 
     def read_state(self) -> StackState | None:
         """Return what the last stack wrote down, or None where there is nothing readable."""

@@ -1,20 +1,38 @@
 """Ports on this machine: free ones for a stack of its own, and who holds one that is wanted."""
 
 import contextlib
+import random
 import socket
 
 import psutil
 
 from deployments.local_stack.errors import StackError
 
+PORTS = range(20_000, 30_000)
+"""Above those that another Ray hands to its workers, below those of Serve's replicas and of the kernel itself."""
+
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` distinct ports that are free now on all interfaces."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("0.0.0.0", 0))  # noqa: S104 - Ray's own servers bind there, so the port must be free there
-        return [each.getsockname()[1] for each in sockets]
+    """Return `count` distinct ports that are free now on all interfaces; raises `StackError` where there are none.
+
+    None is of those that the kernel hands out by itself: another process would have it before it is used.
+    """
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if _is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise StackError(f"fewer than {count} ports of {PORTS.start} to {PORTS.stop - 1} are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - Ray's own servers bind there, so it must be free there
+        except OSError:
+            return False
+    return True
 
 
 def require_free(port: int, purpose: str) -> None:

@@ -16,7 +16,9 @@ from deployments.local_stack.home import OwnedProcess, StackHome
 from deployments.local_stack.ports import free_ports
 
 APPLICATION = "candlecast"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
+"""A head that dies is noticed at once; one on a machine with much else to do takes minutes."""
+
 DEPLOY_TIMEOUT_S = 240.0
 END_GRACE_S = 15.0
 

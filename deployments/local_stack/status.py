@@ -1,7 +1,9 @@
 """What can be said about a stack from outside: its state, its shell exports, and its end."""
 
+import contextlib
 import os
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from deployments.local_stack import processes
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.errors import StackError
 from deployments.local_stack.home import OwnedProcess, StackHome, StackState
-from deployments.local_stack.stack import already_running, end_leftovers
+from deployments.local_stack.stack import already_running, end_leftovers, only_keeper
 
 DOWN_TIMEOUT_S = 60.0
 UP_TIMEOUT_S = 600.0
@@ -95,16 +97,33 @@ def require_stopped(home: StackHome) -> None:
 
 
 def take_down(home: StackHome) -> None:
-    """End a stack, in order if its keeper lives, else whatever it left behind."""
+    """End a stack, in order if its keeper lives, else whatever it left behind.
+
+    Raises `StackError` where it does not end in time, or where one is only just being started.
+    """
     state = home.read_state()
-    if state is not None and state.keeper is not None and processes.is_alive(state.keeper):
-        os.kill(state.keeper.pid, 15)
-        deadline = time.monotonic() + DOWN_TIMEOUT_S
-        while processes.is_alive(state.keeper):
-            if time.monotonic() > deadline:
-                raise StackError(f"the stack (pid {state.keeper.pid}) did not end within {DOWN_TIMEOUT_S:g} s")
-            time.sleep(0.1)
-    end_leftovers(home)
+    keeper = state.keeper if state is not None and state.keeper and processes.is_alive(state.keeper) else None
+    if keeper is not None:
+        _end_keeper(keeper)
+    with contextlib.ExitStack() as holding:
+        try:
+            # What a stack started meanwhile wrote down is no leftover.
+            holding.enter_context(only_keeper(home))
+        except StackError as error:
+            if keeper is not None:
+                return
+            raise StackError(f"a stack is just being started on {home.root}; try again in a moment") from error
+        end_leftovers(home)
+
+
+def _end_keeper(keeper: OwnedProcess) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(keeper.pid, signal.SIGTERM)
+    deadline = time.monotonic() + DOWN_TIMEOUT_S
+    while processes.is_alive(keeper):
+        if time.monotonic() > deadline:
+            raise StackError(f"the stack (pid {keeper.pid}) did not end within {DOWN_TIMEOUT_S:g} s")
+        time.sleep(0.1)
 
 
 def await_answer(home: StackHome, keeper: OwnedProcess) -> str:

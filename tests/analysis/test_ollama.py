@@ -87,7 +87,7 @@ async def test_questions_wait_for_their_turn() -> None:
 async def test_waiting_counts_against_the_deadline_and_the_turn_comes_back() -> None:
     with FakeOllama(Mode.SLOW) as server:
         async with model(server.url) as one:
-            first = asyncio.ensure_future(one.ask(MESSAGES, ANSWER_SCHEMA, MODEL, time.monotonic() + 0.6))
+            first = asyncio.ensure_future(one.ask(MESSAGES, ANSWER_SCHEMA, MODEL, time.monotonic() + 2))
             await asyncio.sleep(0)
             with pytest.raises(UpstreamTimeout, match="busy"):
                 await one.ask(MESSAGES, ANSWER_SCHEMA, MODEL, time.monotonic() + 0.2)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from deployments.common.errors import Conflict, NotFound
+from deployments.common.errors import Conflict, InvalidRequest, NotFound
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Caller, Scope, scopes_from
 from tests.fakes.gateway import NOW
@@ -54,6 +54,13 @@ def test_name_is_given_once(tmp_path: Path) -> None:
     ring.create("desk", (Scope.READ,))
     with pytest.raises(Conflict):
         ring.create("desk", (Scope.READ,))
+
+
+@pytest.mark.parametrize("name", ["", " ", "desk ", "de\tsk", "de\nsk", "x" * 65])
+def test_a_name_that_fits_no_line_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="name of a key"):
+        KeyRing(tmp_path).create(name, (Scope.READ,))
+    assert KeyRing(tmp_path).list() == ()
 
 
 def test_unknown_name_is_not_revoked(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import pathlib
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +14,7 @@ from deployments.common.errors import InvalidRequest, UnknownSymbol, meaning_of
 from deployments.common.telemetry import current_request_id, follow_calls
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
+from deployments.local_stack.ports import free_ports
 from deployments.market_data.client import MarketDataClient
 from deployments.market_data.models import Interval
 
@@ -96,12 +96,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
     ray.init(num_cpus=2, include_dashboard=False, _temp_dir=session, log_to_driver=False, runtime_env=environment)
     try:
-        port = free_port()
+        (port,) = free_ports(1)
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
         handle = serve.run(build(home), name="candlecast", route_prefix="/")
         yield Running(f"http://127.0.0.1:{port}", key, handle)
-        serve.shutdown()
     finally:
+        serve.shutdown()
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
 
@@ -110,13 +110,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def client(running: Running) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=running.url, headers={"X-API-Key": running.key}, timeout=30.0) as client:
         yield client
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_candles_come_by_http(client: httpx.Client) -> None:

@@ -91,8 +91,8 @@ def client(demo_url: str) -> Iterator[MarketDataClient]:
     try:
         serve.start(proxy_location="Disabled")
         yield MarketDataClient(serve.run(build(demo_url), name="candlecast", route_prefix=None))
-        serve.shutdown()
     finally:
+        serve.shutdown()
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
 

@@ -15,6 +15,7 @@ import pytest
 
 from deployments.local_stack.home import StackHome
 from deployments.local_stack.ports import free_ports
+from deployments.local_stack.stack import end_leftovers
 from tests.running_stack import ROOT, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -60,7 +61,11 @@ def running_demo(home: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         if keeper.poll() is None:
             keeper.send_signal(signal.SIGINT)
-        keeper.wait(timeout=90)
+        try:
+            keeper.wait(timeout=90)
+        finally:
+            keeper.kill()
+            end_leftovers(StackHome(home))
 
 
 def look_at_it_and_end_it(keeper: "subprocess.Popen[bytes]", home: Path, url: str) -> None:

@@ -22,6 +22,8 @@ from deployments.forecasting.models import Decision, Forecast, ForecastRequest, 
 from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.registry.artefact import Tensors
 from deployments.forecasting.registry.registry import Registry
+from deployments.forecasting.registry.storage import LocalStorage
+from deployments.forecasting.registry.succession import ChampionPointer, Succession
 from deployments.forecasting.training.fitting import Fitted, fit
 from deployments.forecasting.training.loop import TrainingConfig
 from deployments.local_stack import processes
@@ -159,16 +161,16 @@ async def test_torn_champion_leaves_the_former_serving_in_every_replica(
 ) -> None:
     good = versions.registry.champions()["1h-h6"]
     torn = versions.publish(1)
-    versions.registry.promote(torn.version, Decision("", "promote", "better", torn.trained_at))
     path = tmp_path / "models" / "1h-h6" / torn.version / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
+    # Past the registry, which promotes nothing damaged: damaged after its promotion, a replica might have it whole.
+    succession = Succession(LocalStorage(tmp_path / "models"), "1h-h6")
+    succession.crown(ChampionPointer(torn.version, (good,)), Decision("", "promote", "better", torn.trained_at))
 
     await _until(lambda: _reasons(forecaster), lambda reasons: all("sha256" in reason for reason in reasons))
     for _ in range(10):
         answer = await forecaster.forecast(replace(REQUEST, symbol=SYMBOLS[0]))
-        # A replica may have loaded it whole in the moment between promotion and damage.
-        assert answer.model.version in {good, torn.version}
-        assert answer.model.version is not None
+        assert answer.model.version == good
 
 
 async def test_keeper_issues_resolves_and_tells_how_it_stands(forecaster: ForecasterClient, tmp_path: Path) -> None:
@@ -189,14 +191,11 @@ def test_two_equal_requests_are_one_job_and_deleting_it_ends_it_with_nothing_pub
         before = api.get("/api/v1/models").json()
         answers = list(pool.map(lambda _: api.post("/api/v1/training", json=body), range(4)))
         [path] = {answer.headers["Location"] for answer in answers}
-        until(lambda: api.get(path).json()["step"] > 0, 120, "the first checked step")
+        until(lambda: api.get(path).json()["step"] > 0, 240, "the first checked step")
         assert _processes_of(stack, path.rpartition("/")[2])
-        asked = time.monotonic()
         answered = api.delete(path).status_code
-        until(lambda: api.get(path).json()["state"] == "stopped", 10, "the run's end")
-        until(
-            lambda: not _processes_of(stack, path.rpartition("/")[2]), 10 - (time.monotonic() - asked), "the job's end"
-        )
+        until(lambda: api.get(path).json()["state"] == "stopped", 60, "the run's end")
+        until(lambda: not _processes_of(stack, path.rpartition("/")[2]), 60, "the job's end")
 
         assert (answered, {answer.status_code for answer in answers}) == (200, {202})
         run = api.get(path).json()

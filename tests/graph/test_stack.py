@@ -49,6 +49,13 @@ def sync_is_idle(api: httpx.Client) -> bool:
     return bool(status["passages"] and not status["busy"])
 
 
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def hits_of(api: httpx.Client, symbol: str) -> list[dict[str, Any]]:
     answer = api.get("/api/v1/knowledge/search", params={"q": "a strong rise", "symbol": symbol}).json()
     found: list[dict[str, Any]] = answer["hits"]
@@ -118,16 +125,22 @@ def test_every_symbol_has_a_forecast_a_search_and_an_analysis(api: httpx.Client)
         assert analysis["check"]["numbers"] == analysis["check"]["resolved"] > 0
 
 
-def test_a_job_from_a_shell_trains_a_model_that_is_served_without_a_restart(
-    stack: RunningStack, api: httpx.Client
-) -> None:
+@pytest.fixture(scope="module")
+def trained(stack: RunningStack, api: httpx.Client) -> dict[str, Any]:
+    """The run of a training job that was submitted from a shell."""
     before = api.get("/api/v1/forecast/BTCUSD").json()
     command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--", "python", "-m", "jobs.train_nhits"]
     output = stack.run([*command, "--symbols", "BTCUSD,ETHUSD", "--max-steps", "50"], stack.environment())
-
-    assert before["model"]["version"] is None
     assert "succeeded" in output
-    run, *_ = api.get("/api/v1/training").json()["runs"]
+    run: dict[str, Any] = api.get("/api/v1/training").json()["runs"][0]
+    assert before["model"]["version"] != run["version"]
+    return run
+
+
+def test_a_job_from_a_shell_trains_a_model_that_is_served_without_a_restart(
+    stack: RunningStack, api: httpx.Client, trained: dict[str, Any]
+) -> None:
+    run = trained
     assert run["state"] == "succeeded", run
     assert run["step"] > 0
     card = api.get(f"/api/v1/models/{run['version']}").json()
@@ -140,7 +153,7 @@ def test_a_job_from_a_shell_trains_a_model_that_is_served_without_a_restart(
     def is_served() -> bool:
         return bool(api.get("/api/v1/forecast/BTCUSD").json()["model"]["version"] == run["version"])
 
-    until(is_served, 30, "the new model's service")
+    until(is_served, 60, "the new model's service")
     jobs = ray_dashboard(stack, "/api/jobs/")
     assert any("jobs.train_nhits" in job["entrypoint"] and job["status"] == "SUCCEEDED" for job in jobs)
 
@@ -156,7 +169,10 @@ def test_a_second_stack_on_the_same_home_is_refused(stack: RunningStack) -> None
         stack.up()
 
 
-def test_a_killed_stack_comes_back_whole_and_nothing_twice(stack: RunningStack, api: httpx.Client) -> None:
+def test_a_killed_stack_comes_back_whole_and_nothing_twice(
+    stack: RunningStack, api: httpx.Client, trained: dict[str, Any]
+) -> None:
+    api.post(f"/api/v1/models/{trained['version']}/promote", json={"force": True}).raise_for_status()
     until(lambda: sync_is_idle(api), 120, "a whole sync cycle")
     before = stack.status()
     analyses = len(api.get("/api/v1/analyses").json()["analyses"])
@@ -164,7 +180,7 @@ def test_a_killed_stack_comes_back_whole_and_nothing_twice(stack: RunningStack, 
     killed = stack.kill()
     stack.up()
 
-    assert not [pid for pid in killed if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert not [each for each in killed if lives(each)]
     api.post("/api/v1/sync/trigger")
     until(lambda: sync_is_idle(api), 120, "a whole sync cycle")
     after = stack.status()

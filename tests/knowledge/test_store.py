@@ -1,6 +1,7 @@
 """The passages table, on Lance."""
 
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,6 +38,23 @@ def test_table_that_does_not_exist_is_empty(store: PassageStore) -> None:
     assert store.changes().rows.num_rows == 0
     store.clear()
     store.tidy()
+
+
+def test_replica_that_looks_while_the_table_is_made_sees_none_or_all_of_it(tmp_path: pathlib.Path) -> None:
+    stores = [PassageStore(tmp_path / f"{number}.lance") for number in range(30)]
+    rows = passages(range(2))
+
+    def make() -> None:
+        for store in stores:
+            put(store, rows)
+
+    with ThreadPoolExecutor(1) as sync:
+        made = sync.submit(make)
+        for store in stores:
+            while not made.done() and store.count() == 0:
+                assert store.changes().total in (0, 2)
+    made.result()
+    assert [store.count() for store in stores] == [2] * 30
 
 
 def test_upsert_counts_new_and_replaced_and_is_one_version(store: PassageStore) -> None:

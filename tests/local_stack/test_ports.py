@@ -1,11 +1,14 @@
 """Ports: free ones, and a word about who holds a taken one."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from deployments.local_stack.errors import StackError
-from deployments.local_stack.ports import free_ports, require_free
+from deployments.local_stack.ports import PORTS, free_ports, require_free
+
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def test_free_ports_are_distinct_and_free() -> None:
@@ -14,6 +17,16 @@ def test_free_ports_are_distinct_and_free() -> None:
     assert len(set(ports)) == 5
     for port in ports:
         require_free(port, "test")
+
+
+def test_free_ports_are_none_that_the_kernel_gives_to_whoever_comes_next() -> None:
+    if not RANGE.exists():
+        pytest.skip("this system does not say which ports it hands out")
+    first, last = map(int, RANGE.read_text().split())
+    if first <= PORTS.stop:
+        first = max(first, PORTS.stop)  # a machine that hands out nearly all of them leaves nothing better
+
+    assert not [port for port in free_ports(20) if first <= port <= last]
 
 
 def test_a_taken_port_is_named_with_its_holder() -> None:

@@ -46,10 +46,10 @@ def test_a_killed_server_is_revived_at_the_same_address_with_its_data(home: Stac
     server = running_server(home.postgres)
     assert server is not None
     server.kill()
-    psutil.wait_procs([server], timeout=10)
+    psutil.wait_procs([server], timeout=60)
     assert not postgres.is_running
 
-    until(postgres.revive, 20, "a new server")
+    until(postgres.revive, 60, "a new server")
 
     assert [row["number"] for row in run(services, "SELECT number FROM kept")] == [7]
 

@@ -24,14 +24,17 @@ time.sleep(120)
 def start_family(tmp_path: Path) -> tuple[OwnedProcess, list[int]]:
     note = tmp_path / "children"
     process = processes.start("family", [sys.executable, "-c", PARENT, str(note)], os.environ, tmp_path / "log")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (note.exists() and len(note.read_text().split()) == 2):
         assert time.monotonic() < deadline
     return process, [int(pid) for pid in note.read_text().split()]
 
 
 def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_ending_a_process_ends_its_children_also_in_sessions_of_their_own(tmp_path: Path) -> None:
@@ -46,7 +49,7 @@ def test_ending_a_process_ends_its_children_also_in_sessions_of_their_own(tmp_pa
 def test_orphans_of_a_killed_leader_are_found_by_their_session(tmp_path: Path) -> None:
     process, (child, own_session) = start_family(tmp_path)
     os.kill(process.pid, 9)
-    psutil.Process(process.pid).wait(timeout=10)
+    psutil.Process(process.pid).wait(timeout=60)
 
     processes.end(process, grace_s=1)
 
@@ -65,4 +68,4 @@ def test_a_process_with_a_reused_id_is_not_ours() -> None:
         assert bystander.poll() is None
     finally:
         bystander.kill()
-        bystander.wait()
+        bystander.wait(timeout=60)

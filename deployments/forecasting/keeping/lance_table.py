@@ -4,14 +4,14 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from deployments.common.disk import make_folder
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -68,14 +68,17 @@ class LanceTable:
             return self._schema.empty_table()
         return self._rows(dataset, first["_rowid"].to_numpy()).sort_by([(column, "descending") for column in by])
 
-    def some(self, condition: str, most: int) -> pa.Table:
-        """Return the rows that meet an SQL condition; of more than `most` a random choice, repeatable per table."""
+    def some(self, condition: str, most: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows that meet an SQL condition; of more than `most` a random choice, repeatable per table.
+
+        All `columns` unless some are named.
+        """
         dataset = self.dataset()
         if dataset.count_rows(condition) <= most:
-            found: pa.Table = dataset.to_table(filter=condition)
+            found: pa.Table = dataset.to_table(columns=columns, filter=condition)
             return found
         rows = dataset.to_table(columns=[], filter=condition, with_row_id=True)["_rowid"].to_numpy()
-        return self._rows(dataset, np.random.default_rng(1).choice(rows, most, replace=False))
+        return self._rows(dataset, np.random.default_rng(1).choice(rows, most, replace=False), columns)
 
     def dataset(self) -> Any:
         """Return the table as it stands now; made where there is none, widened where it is of an older release."""
@@ -102,24 +105,15 @@ class LanceTable:
             found.add_columns(pa.schema(missing))
         return found
 
-    def _rows(self, dataset: Any, ids: npt.NDArray[np.uint64]) -> pa.Table:
-        found: pa.Table = dataset.to_table(filter=f"_rowid IN ({', '.join(map(str, ids))})")
+    def _rows(self, dataset: Any, ids: npt.NDArray[np.uint64], columns: Sequence[str] | None = None) -> pa.Table:
+        found: pa.Table = dataset.to_table(columns=columns, filter=f"_rowid IN ({', '.join(map(str, ids))})")
         return found
 
     def _create(self) -> None:
         import lance
 
         # Lance lets the slower of two processes that create a table overwrite it, with the rows that it holds by then.
-        # A folder takes a name only where nothing has it, so the table is made aside and then named.
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{self._path.name}-", dir=self._path.parent) as aside:
-            made = Path(aside) / self._path.name
-            lance.write_dataset(self._schema.empty_table(), str(made))
-            try:
-                made.rename(self._path)
-            except OSError as error:
-                if error.errno not in (EEXIST, ENOTEMPTY):
-                    raise
+        make_folder(self._path, lambda made: lance.write_dataset(self._schema.empty_table(), str(made)))
 
     def _compact(self) -> None:
         dataset = self.dataset()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from deployments.common.errors import DamagedModel
+from deployments.common.errors import DamagedModel, UnknownModel
 from deployments.forecasting.models import ModelCard
 from deployments.forecasting.records import from_json, to_json
 from deployments.forecasting.registry.storage import Storage
@@ -39,7 +39,10 @@ def write_artefact(storage: Storage, folder: str, card: ModelCard, weights: byte
 
 
 def read_card(storage: Storage, folder: str) -> ModelCard:
-    """Return the card of a version as published; raises `DamagedModel` when it is not what the manifest says."""
+    """Return the card of a version as published.
+
+    Raises `DamagedModel` when it is not what the manifest says, `UnknownModel` when it is deleted meanwhile.
+    """
     data = _verified(storage, folder, CARD)
     try:
         return from_json(ModelCard, data)
@@ -48,8 +51,9 @@ def read_card(storage: Storage, folder: str) -> ModelCard:
 
 
 def read_artefact(storage: Storage, folder: str) -> tuple[Tensors, ModelCard]:
-    """Return tensors and card of a version, all checked; raises `DamagedModel` naming what is wrong.
+    """Return tensors and card of a version, all checked.
 
+    Raises `DamagedModel` naming what is wrong, or `UnknownModel` when it is deleted meanwhile.
     The card names the version and the digest of its weights: with those of another version it is refused, even where
     the manifest was swapped along.
     """
@@ -78,6 +82,7 @@ def _verified(storage: Storage, folder: str, name: str) -> bytes:
         expected = _manifest(storage, folder).get(name)
         data = storage.read(f"{folder}/{name}")
     except OSError as error:
+        _check_there(storage, folder)
         raise DamagedModel(f"version {version}: {name} cannot be read ({_first_line(error)})") from None
     if sha256(data) != expected:
         raise DamagedModel(f"version {version}: {name} is not what was published (sha256 differs)")
@@ -87,9 +92,16 @@ def _verified(storage: Storage, folder: str, name: str) -> bytes:
 def _check_files(storage: Storage, folder: str) -> None:
     expected = {CARD, WEIGHTS, MANIFEST}
     if missing := expected - set(storage.files(folder)):
+        _check_there(storage, folder)
         raise DamagedModel(f"version {_version(folder)}: {', '.join(sorted(missing))} missing")
     if extra := set(storage.names(folder)) - expected:
         raise DamagedModel(f"version {_version(folder)}: unexpected {', '.join(sorted(extra))}")
+
+
+def _check_there(storage: Storage, folder: str) -> None:
+    """Tell a version that retention took while it was read from one that somebody spoilt."""
+    if not storage.names(folder):
+        raise UnknownModel(f"there is no model version {_version(folder)!r}")
 
 
 def _manifest(storage: Storage, folder: str) -> dict[str, str]:

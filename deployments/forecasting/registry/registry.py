@@ -213,6 +213,8 @@ class Registry:
     def _readable(self, folder: str) -> ModelCard | None:
         try:
             return self._published(folder)
+        except UnknownModel:  # deleted since its folder was listed
+            return None
         except DamagedModel as error:
             log.warning("model version left out", folder=folder, reason=error.detail)
             return None

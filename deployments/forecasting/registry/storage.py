@@ -4,16 +4,15 @@ Paths are relative to the root, with slashes. A file is replaced whole or not at
 store because one `put` is one object.
 """
 
-import fcntl
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from deployments.common.disk import locked
 from deployments.common.errors import Unavailable
 from deployments.forecasting.records import write_atomically
 
@@ -88,12 +87,17 @@ class LocalStorage:
         return tuple(sorted(entry.name for entry in found if entry.is_file(follow_symlinks=False)))
 
     def remove(self, folder: str) -> None:
-        shutil.rmtree(self._root / folder, ignore_errors=True)
+        path = self._root / folder
+        if not path.exists():
+            return
+        # Out of sight first: nobody may find half of it, a kill in between included.
+        with tempfile.TemporaryDirectory(prefix=".gone-", dir=path.parent, ignore_cleanup_errors=True) as gone:
+            path.rename(Path(gone) / path.name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         self._root.mkdir(parents=True, exist_ok=True)
-        with _flocked(self._root / ".lock"):
+        with locked(self._root / ".lock"):
             yield
 
 
@@ -136,7 +140,7 @@ class ObjectStorage:
     def locked(self) -> Iterator[None]:
         # Object stores have no lock. Across machines the last `put` of the pointer wins and the history keeps both.
         digest = hashlib.sha256(self._uri.encode()).hexdigest()[:16]
-        with _flocked(Path(tempfile.gettempdir()) / f"candlecast-registry-{os.getuid()}-{digest}.lock"):
+        with locked(Path(tempfile.gettempdir()) / f"candlecast-registry-{os.getuid()}-{digest}.lock"):
             yield
 
     def _entries(self, folder: str) -> list[dict[str, Any]]:
@@ -162,10 +166,3 @@ def _reached() -> Iterator[None]:
 
 def _name(entry: dict[str, Any]) -> str:
     return str(entry["name"]).rstrip("/").rpartition("/")[2]
-
-
-@contextmanager
-def _flocked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +12,9 @@ from deployments.forecasting.records import write_atomically
 log = logger(__name__)
 
 T = TypeVar("T")
+
+Stamp = tuple[int, int]
+"""When a file was written, and its inode."""
 
 
 class VersionFiles(Generic[T]):
@@ -27,23 +31,22 @@ class VersionFiles(Generic[T]):
         write: Callable[[T], dict[str, Any]],
     ) -> None:
         self._folder, self._subject, self._parse, self._write = folder, subject, read, write
-        self._held: dict[str, T] = {}
-        self._stamps: dict[str, int] = {}
+        self._files: dict[str, tuple[Stamp, T | None]] = {}
 
     def of(self, version: str) -> T | None:
         """Return what is known of a version as last refreshed, None where there is nothing."""
-        return self._held.get(version)
+        file = self._files.get(version)
+        return file[1] if file else None
 
     def refresh(self) -> None:
         """Read the files that changed, at the cost of one `stat` for each; an unreadable one counts as none."""
-        stamps = {path.stem: path.stat().st_mtime_ns for path in self._folder.glob("*.json")}
-        changed = [version for version, stamp in stamps.items() if self._stamps.get(version) != stamp]
-        held = {version: kept for version, kept in self._held.items() if version in stamps}
-        for version in changed:
-            held.pop(version, None)
-            if found := self._read(version):
-                held[version] = found
-        self._held, self._stamps = held, stamps
+        before = self._files
+        self._files = {
+            version: before[version]
+            if version in before and before[version][0] == stamp
+            else (stamp, self._read(version))
+            for version, stamp in self._stamps().items()
+        }
 
     def store(self, version: str, known: T) -> None:
         """Replace what is known of a version."""
@@ -53,6 +56,15 @@ class VersionFiles(Generic[T]):
         """Delete what is known of all other versions."""
         for path in set(self._folder.glob("*.json")) - {self._path(version) for version in versions}:
             path.unlink(missing_ok=True)
+
+    def _stamps(self) -> dict[str, Stamp]:
+        found = {}
+        for path in self._folder.glob("*.json"):
+            with suppress(FileNotFoundError):  # the keeper deletes files while replicas look at them
+                status = path.stat()
+                # Writers replace the file, so its inode changes even within one tick of its clock.
+                found[path.stem] = (status.st_mtime_ns, status.st_ino)
+        return found
 
     def _read(self, version: str) -> T | None:
         try:

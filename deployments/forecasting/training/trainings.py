@@ -158,7 +158,9 @@ class Trainings:
             else:
                 await self._check_still_wanted(run.id)
                 return
-        await self._update(run, TrainingState.FAILED, f"the job could not be submitted: {reason}")
+        failed, known = TrainingState.FAILED, f"the job could not be submitted: {reason}"
+        # One that runs was submitted by another replica.
+        await asyncio.to_thread(self._ledger.settle, run.id, failed, known, {*FINISHED, TrainingState.RUNNING})
 
     async def _check_still_wanted(self, run_id: str) -> None:
         """Stop the job of a run that was stopped while it was being submitted."""
@@ -180,7 +182,7 @@ class Trainings:
         return seen if seen is run else await self._update(run, seen.state, seen.error)
 
     async def _update(self, run: TrainingRun, state: TrainingState, error: str) -> TrainingRun:
-        return await asyncio.to_thread(self._ledger.update, run.id, state=state, phase=state.value, error=error)
+        return await asyncio.to_thread(self._ledger.settle, run.id, state, error)
 
     async def _states(self) -> dict[str, str] | None:
         try:

@@ -1,5 +1,6 @@
 """Recalibrations on disk: followed by whoever reads, never half, and no trouble where unreadable."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,21 @@ def test_recalibrations_of_other_versions_are_deleted(tmp_path: Path) -> None:
     kept.refresh()
     assert kept.of("v1") is None
     assert kept.of("v2") is not None
+
+
+def test_replica_follows_while_the_keeper_stores_and_deletes(tmp_path: Path) -> None:
+    keeper, reader = Recalibrations(tmp_path), Recalibrations(tmp_path)
+
+    def keep() -> None:
+        for _ in range(100):
+            for version in ("v1", "v2", "v3"):
+                keeper.store(version, wider(1.1))
+            keeper.keep_only(["v1"])
+
+    with ThreadPoolExecutor(1) as office:
+        kept = office.submit(keep)
+        while not kept.done():
+            reader.refresh()
+    kept.result()
+    reader.refresh()
+    assert [reader.of(version) is not None for version in ("v1", "v2", "v3")] == [True, False, False]

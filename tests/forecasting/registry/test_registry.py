@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -302,13 +304,36 @@ def test_stamp_changes_with_the_champion_alone(registry: Registry) -> None:
 def test_promotions_from_two_processes_are_all_remembered(registry: Registry, tmp_path: Path) -> None:
     versions = [publish(registry, day).version for day in range(6)]
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_promote, args=(tmp_path / "models", versions[start::2])) for start in (0, 1)]
+    workers = [
+        context.Process(target=_promote, args=(tmp_path / "models", versions[start::2]), daemon=True)
+        for start in (0, 1)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
     assert {decision.version for decision in registry.history()} == set(versions)
     assert registry.champion(Interval.H1, 24) in {versions[-1], versions[-2]}
+
+
+def test_version_deleted_while_it_is_read_is_unknown_never_damaged(tmp_path: Path) -> None:
+    keeper, reader = Registry(tmp_path), Registry(tmp_path)
+
+    def keep() -> None:
+        for day in range(100):
+            publish(keeper, day)
+            keeper.prune(Retention(0, timedelta(0), timedelta(0)), NOW + timedelta(days=200))
+
+    with ThreadPoolExecutor(1) as office:
+        kept = office.submit(keep)
+        while not kept.done():
+            for card in reader.cards():
+                with suppress(UnknownModel):
+                    assert reader.load(card.version)[1].version == card.version
+    kept.result()
+    assert reader.cards() == ()
+    assert [path.name for path in (tmp_path / "1h-h24").iterdir()] == []
 
 
 def test_list_of_many_versions_costs_an_object_store_no_more_trips_than_one_of_few(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """The training ledger: whole records, or none."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from deployments.common.errors import UnknownTraining
-from deployments.forecasting.models import Decision, TrainingRequest, TrainingState
+from deployments.common.errors import Conflict, UnknownTraining
+from deployments.forecasting.models import Decision, TrainingRequest, TrainingRun, TrainingState
 from deployments.forecasting.training.ledger import TrainingLedger
+from deployments.forecasting.training.resumption import resumable
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
 REQUEST = TrainingRequest(symbols=("BTCUSD", "ETHUSD"), max_steps=200)
@@ -53,6 +57,70 @@ def test_loss_that_is_no_number_is_kept_as_unknown(ledger: TrainingLedger) -> No
     ledger.start("run-1", REQUEST, 200)
     ledger.update("run-1", train_loss=float("nan"))
     assert ledger.run("run-1").train_loss is None
+
+
+def test_how_a_run_ended_is_told_from_outside_only_where_it_has_not_ended(ledger: TrainingLedger) -> None:
+    ledger.start("run-1", REQUEST, 200)
+    lost = ledger.settle("run-1", TrainingState.FAILED, "nobody knows its job")
+    assert (lost.state, lost.phase, lost.error) == (TrainingState.FAILED, "failed", "nobody knows its job")
+    done = ledger.update("run-1", state=TrainingState.SUCCEEDED, version="v", error="")
+    assert ledger.settle("run-1", TrainingState.FAILED, "nobody knows its job") == done
+
+
+def test_change_that_is_checked_and_refused_changes_nothing(ledger: TrainingLedger) -> None:
+    run = ledger.start("run-1", REQUEST, 200)
+
+    def refuse(found: TrainingRun) -> None:
+        raise Conflict(f"{found.id} is under way")
+
+    with pytest.raises(Conflict, match="run-1 is under way"):
+        ledger.update("run-1", refuse, step=7)
+    assert ledger.run("run-1") == run
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_worker_that_reports_does_not_undo_the_end_that_its_job_entered(tmp_path: Path, attempt: int) -> None:
+    TrainingLedger(tmp_path).start("run-1", REQUEST, 200)
+
+    def report() -> None:
+        for step in range(40):
+            TrainingLedger(tmp_path).update("run-1", step=step)
+
+    with ThreadPoolExecutor(1) as worker:
+        reported = worker.submit(report)
+        TrainingLedger(tmp_path).update("run-1", state=TrainingState.STOPPED)
+    reported.result()
+    assert TrainingLedger(tmp_path).run("run-1").state is TrainingState.STOPPED
+    assert TrainingLedger(tmp_path).run("run-1").step == 39
+
+
+def test_of_many_that_go_on_with_a_run_at_once_one_may(tmp_path: Path) -> None:
+    TrainingLedger(tmp_path).start("run-1", REQUEST, 200)
+    TrainingLedger(tmp_path).update("run-1", state=TrainingState.STOPPED)
+
+    def resume(number: int) -> bool:
+        with suppress(Conflict):
+            check = partial(resumable, now=datetime.now(UTC))
+            TrainingLedger(tmp_path).update("run-1", check, state=TrainingState.PENDING, job_id=f"job-{number}")
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as jobs:
+        assert sum(jobs.map(resume, range(8))) == 1
+
+
+def test_last_word_of_a_job_that_is_ended_in_the_midst_of_a_change_is_kept(tmp_path: Path) -> None:
+    def ended() -> datetime:
+        job.settle("run-1", TrainingState.STOPPED, "")
+        raise SystemExit(143)
+
+    TrainingLedger(tmp_path).start("run-1", REQUEST, 200)
+    times = iter((ended, lambda: NOW, lambda: NOW))
+    job = TrainingLedger(tmp_path, lambda: next(times)())
+    with pytest.raises(SystemExit):
+        job.update("run-1", step=7)
+    assert job.run("run-1").state is TrainingState.STOPPED
+    job.update("run-1", step=8)
 
 
 def test_unknown_field_is_refused(ledger: TrainingLedger) -> None:

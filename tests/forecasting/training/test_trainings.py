@@ -168,6 +168,34 @@ async def test_job_that_cannot_be_submitted_fails_with_the_reason(trainings: Tra
     assert "could not be submitted: ConnectionError" in failed.error
 
 
+async def test_run_that_another_replica_submitted_is_left_alone_by_one_that_cannot(ledger: TrainingLedger) -> None:
+    class Away(FakeJobs):
+        async def submit(self, run_id: str, request: TrainingRequest) -> None:
+            ledger.update(run_id, state=TrainingState.RUNNING)
+            raise ConnectionError("no agent")
+
+        async def states(self) -> dict[str, str]:
+            raise ConnectionError("no agent")
+
+    trainings = Trainings(ledger, Away(), clock, pause_s=0)
+    run = await trainings.start(REQUEST)
+    await trainings.submitted()
+    assert ledger.run(run.id).state is TrainingState.RUNNING
+
+
+async def test_run_that_ends_while_it_is_given_up_keeps_its_own_end(tmp_path: Path) -> None:
+    """The clock is read between the look at a record and the change of it, which is when the job ends here."""
+    ledger = TrainingLedger(tmp_path, clock)
+    ledger.start("r", REQUEST, 10)
+
+    def late() -> datetime:
+        ledger.update("r", state=TrainingState.SUCCEEDED, version="v")
+        return NOW + LOST_AFTER + timedelta(seconds=1)
+
+    [run] = await Trainings(ledger, FakeJobs(), late).runs()
+    assert (run.state, run.version, run.error) == (TrainingState.SUCCEEDED, "v", "")
+
+
 async def test_submission_is_repeated_until_the_cluster_takes_it(ledger: TrainingLedger) -> None:
     class Starting(FakeJobs):
         tries = 0
