@@ -24,6 +24,7 @@ class PlainWindows:
         self._origins = torch.as_tensor(origins, device=device)
         self._steps = torch.arange(1 - shape.input_size, shape.horizon + 1, device=device)
         self._read, self._recent = shape.input_size, lesson.recent
+        self._prior = _on(lesson.prior, device)
 
     def at(self, rows: torch.Tensor) -> Batch:
         """Return the windows of these rows: each minus its centre and over its deviation, the target alike."""
@@ -31,7 +32,8 @@ class PlainWindows:
         centre, spread = moments(cut[:, : self._read], self._recent)
         unitless = (cut - centre) / spread
         path, target = unitless[:, : self._read], unitless[:, self._read :]
-        return Batch(path, torch.ones_like(path), None, target, spread.expand_as(target))
+        weight = spread.expand_as(target)
+        return Batch(path, torch.ones_like(path), None, target - _beyond_last(path, self._prior), weight)
 
     def drawn(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw windows with replacement."""
@@ -46,13 +48,15 @@ class PlainWindows:
 class PlainLesson:
     """What the loop trains on: series one after the other; the network's answer is the quantiles themselves.
 
-    A window is centred on the mean of its newest `recent` values.
+    A window is centred on the mean of its newest `recent` values. Where there is a `prior` (input_size, horizon), what
+    it makes of a window stands already, and the network has only to correct it.
     """
 
     values: FloatArray
     train: Positions
     validation: Positions
     recent: int
+    prior: FloatArray | None = None
 
     def sources(self, shape: NetworkConfig, device: str) -> tuple[Source, Source]:
         """Return the windows to train and to validate on."""
@@ -75,23 +79,40 @@ def moments(read: torch.Tensor, recent: int) -> tuple[torch.Tensor, torch.Tensor
     return centre, deviation + SMALLEST_SPREAD
 
 
-def forecast(trained: Trained, shape: NetworkConfig, read: FloatArray, recent: int, device: str = "cpu") -> FloatArray:
-    """Return the network's own quantiles (n, horizon, …), ascending, in the unit of the windows (n, input_size)."""
-    answers = []
+def forecast(
+    trained: Trained,
+    shape: NetworkConfig,
+    read: FloatArray,
+    recent: int,
+    prior: FloatArray | None = None,
+    device: str = "cpu",
+) -> FloatArray:
+    """Return the quantiles (n, horizon, …), ascending, in the unit of the windows (n, input_size)."""
+    answers, linear = [], _on(prior, device)
     for weights in trained.members:
         module = network.with_weights(network.build(shape, device), weights).eval()
         order = network.ascending_order(module)
+        parts = torch.split(torch.from_numpy(read).to(device), 2_048)
         with torch.inference_mode():
-            answers.append(
-                [_answer(module, part, order, recent) for part in torch.split(torch.from_numpy(read).to(device), 2_048)]
-            )
-    mean = torch.stack([torch.cat(parts) for parts in answers]).mean(dim=0)
+            answers.append(torch.cat([_answer(module, part, order, recent, linear) for part in parts]))
+    mean = torch.stack(answers).mean(dim=0)
     quantiles: FloatArray = np.sort(mean.cpu().numpy().astype(np.float64), axis=-1)
     return quantiles
 
 
-def _answer(module: torch.nn.Module, read: torch.Tensor, order: torch.Tensor, recent: int) -> torch.Tensor:
+def _answer(
+    module: torch.nn.Module, read: torch.Tensor, order: torch.Tensor, recent: int, prior: torch.Tensor | None
+) -> torch.Tensor:
     centre, spread = moments(read.float(), recent)
     path = (read.float() - centre) / spread
     answer = network.forward(module, path, torch.ones_like(path), None)[..., order]
-    return answer * spread[..., None] + centre[..., None]
+    return (answer + _beyond_last(path, prior)[..., None]) * spread[..., None] + centre[..., None]
+
+
+def _beyond_last(path: torch.Tensor, prior: torch.Tensor | None) -> torch.Tensor:
+    """Return what the prior says beyond the last value, where a network's answer begins; (n, horizon) or (n, 1)."""
+    return torch.zeros_like(path[:, :1]) if prior is None else path @ prior - path[:, -1:]
+
+
+def _on(prior: FloatArray | None, device: str) -> torch.Tensor | None:
+    return None if prior is None else torch.as_tensor(prior, dtype=torch.float32, device=device)

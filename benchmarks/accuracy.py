@@ -31,11 +31,13 @@ from deployments.forecasting.series.scale import HISTORY_BARS
 from deployments.forecasting.series.windows import windows_at
 from deployments.forecasting.training.fitting import (
     MIN_HISTORY_BARS,
+    SEASONAL,
     Forecaster,
     baseline_of,
     baselines_beside,
     fit,
     forecast_all,
+    seasonal_in,
 )
 from deployments.forecasting.training.loop import TrainingConfig
 from deployments.market_data.models import Interval
@@ -81,6 +83,7 @@ def replayed(tables: Mapping[str, pa.Table], held_out: list[str], seed: int) -> 
     origins = origins_in(unseen, spans_of(panel, SHARES).test, MIN_HISTORY_BARS, HORIZON, STRIDE)
     windows = windows_at(unseen, origins, HISTORY_BARS, HORIZON)
     quantiles = {name: forecast_all(each, windows.past) for name, each in forecasters(model).items()}
+    quantiles |= {SEASONAL: seasonal_in(unseen, origins, HORIZON)}
     quantiles |= {FITTED: fitted_ewma(unseen, Span(unseen.times.min(), spans_of(panel, SHARES).test.start), origins)}
     scale = naive_scale(windows.history, windows.past.known)
     return Replay(

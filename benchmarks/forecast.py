@@ -126,6 +126,8 @@ def in_process(fitted: Fitted, card: ModelCard) -> None:
     }
     print(f"ours: 1 thread, {members} networks reading {shape.input_size} of {HISTORY_BARS} bars; the peer: ", end="")
     print(f"{torch.get_num_threads()} threads")
+    # A baseline that has no part in the answer is not computed for the model, only for what is issued along.
+    print(f"the model's weight beside the baseline: {float(fitted.tensors['calibration.blend'][0]):g}")
     for count in BATCHES:
         tasks = tasks_of(loaded, count)
         with threadpool_limits(1):

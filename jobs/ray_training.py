@@ -1,9 +1,14 @@
 """The training loop on Ray Train workers: one process each, data parallel, resumed where a worker died."""
 
+import math
 import os
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,23 +16,32 @@ from typing import Any
 
 import ray
 from ray import train as ray_train
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
+from deployments.forecasting.predicting import network
 from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.training.ledger import TrainingLedger
 from deployments.forecasting.training.lesson import Material
 from deployments.forecasting.training.loop import Hooks, TrainingConfig, train
-from deployments.forecasting.training.run import Progress
+from deployments.forecasting.training.run import Progress, Train
 from deployments.forecasting.training.state import State, Trained, load_state, save_state, trained_of
 from jobs.cluster import fixed_cpus
+from jobs.handover import Handover
 
 STATE_FILE = "state.pt"
+TASK_FILE = "task"
 MAX_RESUMES = 2
 
 LOOK_EVERY_S = 0.2
 """How often the controller looks at the workers. A worker's report waits for it: at Ray's two seconds, a run of fifty
 checks waits a minute and a half."""
+
+CHECKPOINT_EVERY = 4
+"""Checks between two checkpoints: each stops all workers until it is written, and few steps are soon repeated."""
+
+CALLED_OFF_S = 60.0
+"""Workers that come up in vain are waited for at most this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +58,42 @@ class Workers:
         """Where the run's checkpoints lie; a run of the same name goes on from the last one there."""
         return self.home / "train" / self.run_id
 
-    def train(self, material: Material, shape: NetworkConfig, config: TrainingConfig) -> Trained:
-        """Train on the cluster and return the best weights."""
-        # Ray Train reads it in this process and hands it on to its controller.
+    @contextmanager
+    def started(self) -> Iterator[Train]:
+        """Start the workers and yield what trains on them: they take longer to come up than candles to be prepared.
+
+        Where an error comes first they are sent away again; at the end of the process Ray ends them anyway.
+        """
+        handover = Handover(self.folder / TASK_FILE)
+        handover.clear()
+        result = in_background(self._trainer(handover).fit)
+
+        def trained(material: Material, shape: NetworkConfig, config: TrainingConfig) -> Trained:
+            # A reference: the panel travels through the object store once, however many workers read it.
+            handover.give(ray.cloudpickle.dumps((ray.put(material), shape, config)))
+            checkpoint = result.result().checkpoint
+            if checkpoint is None:
+                raise RuntimeError("training ended without a checkpoint")
+            return trained_of(state_in(checkpoint))
+
+        try:
+            yield trained
+        except Exception:
+            if not handover.path.exists():
+                handover.call_off()
+                wait([result], timeout=CALLED_OFF_S)
+                handover.clear()
+            raise
+
+    def _trainer(self, handover: Handover) -> TorchTrainer:
+        # Ray Train reads them in this process and hands them on to its controller.
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", f"{LOOK_EVERY_S}")
-        trainer = TorchTrainer(
+        if fixed_cpus() < math.inf:
+            # It warns of nodes that are taken away one by one: a machine by itself has none, and starts sooner.
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        return TorchTrainer(
             train_worker,
-            train_loop_config={
-                # A reference: the panel travels through the object store once, however many workers read it.
-                "material": ray.put(material),
-                "shape": shape,
-                "config": config,
-                "run_id": self.run_id,
-                "models": self.home / "models",
-            },
+            train_loop_config={"handover": handover, "run_id": self.run_id, "models": self.home / "models"},
             scaling_config=self._scaling(),
             run_config=RunConfig(
                 name=self.run_id,
@@ -66,10 +102,6 @@ class Workers:
                 failure_config=FailureConfig(max_failures=MAX_RESUMES),
             ),
         )
-        checkpoint = trainer.fit().checkpoint
-        if checkpoint is None:
-            raise RuntimeError("training ended without a checkpoint")
-        return trained_of(state_in(checkpoint))
 
     def _scaling(self) -> ScalingConfig:
         config = scaling(self.count, self.gpu_share, ray.cluster_resources().get("GPU", 0.0), fixed_cpus())
@@ -93,31 +125,48 @@ def scaling(workers: int, gpu_share: float, gpus: float, cpus: float) -> Scaling
     return ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources)
 
 
+def in_background(work: Callable[[], Result]) -> Future[Result]:
+    """Do the work in a thread that does not keep the process alive."""
+    future: Future[Result] = Future()
+
+    def fulfil() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            # Raised again where the result is asked for.
+            future.set_exception(error)
+
+    threading.Thread(target=fulfil, name="ray-train", daemon=True).start()
+    return future
+
+
 def train_worker(task: dict[str, Any]) -> None:
-    """Train on one worker; every worker reports each check, the first one with a checkpoint."""
-    context = ray_train.get_context()
-    config: TrainingConfig = task["config"]
-    leads = context.get_world_rank() == 0
-    ledger = TrainingLedger(task["models"])
+    """Train on one worker; every worker reports each checkpoint, the first one with its state."""
+    # Its imports take seconds, and the candles may still be prepared.
+    network.build(NetworkConfig())
+    handover: Handover = task["handover"]
+    parcel = handover.taken()
+    if not parcel:
+        return
+    material, shape, config = ray.cloudpickle.loads(parcel)
     checkpoint = ray_train.get_checkpoint()
     resume = state_in(checkpoint) if checkpoint else None
-    first_step = resume.steps if resume else 0
+    train(ray.get(material), shape, config, str(get_device()), _hooks(task, config, resume), resume)
+
+
+def _hooks(task: dict[str, Any], config: TrainingConfig, resume: State | None) -> Hooks:
+    rank = ray_train.get_context().get_world_rank()
+    leads, first_step = rank == 0, resume.steps if resume else 0
     if leads and resume:
         _say(f"resuming after step {first_step}")
+    ledger = TrainingLedger(task["models"])
     progress = Progress(ledger, task["run_id"], config.max_steps, time.monotonic(), _say, first_step)
-    hooks = Hooks(
+    return Hooks(
         prepare=prepare_model,
-        rank=context.get_world_rank(),
+        rank=rank,
         on_progress=progress if leads else Hooks().on_progress,
         on_checkpoint=partial(_report, leads),
-    )
-    train(
-        ray.get(task["material"]),
-        task["shape"],
-        config,
-        str(get_device()),
-        hooks,
-        resume,
+        checkpoint_every=CHECKPOINT_EVERY,
     )
 
 

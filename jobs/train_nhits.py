@@ -45,11 +45,12 @@ PROMOTE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run to carry out, on what was known when it first began."""
+    """One run to carry out, on what was known when it first began; `job_id` goes on with one that has ended."""
 
     run_id: str
     request: TrainingRequest
     began: datetime
+    job_id: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,13 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(str(error))
     with TrainingDisplay(ledger, task.run_id) as display:
         connect(log_to_driver=not display.is_watched)
-        if options.num_workers > (cpus := fixed_cpus()):
-            parser().error(f"argument --num-workers: this machine has {cpus:g} CPUs, one worker each at most")
+        check_workers(options.num_workers, fixed_cpus())
         if options.dry_run:
             return plan(task, display.say)
-        task = entered(task, ledger)
+        try:
+            task = entered(task, ledger)
+        except CandlecastError as error:
+            parser().error(str(error))
         job = TrainingJob(task.run_id, task.request, home / "models", display.say, registry=settings.model_registry)
-        signal.signal(signal.SIGTERM, partial(_stop, job))
+        for asked_to_end in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(asked_to_end, partial(_stop, job))
         workers = Workers(task.run_id, home, options.num_workers, options.gpu_share)
         return carry_out(job, task, workers, promote if options.promote else None)
 
@@ -80,12 +84,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def carry_out(job: TrainingJob, task: Task, workers: Workers, promote: Promote | None) -> int:
     """Train to the end; the checkpoint of a run that does not get there is kept for `--resume`."""
     try:
-        job.run(partial(read, task), workers.train, promote)
+        with workers.started() as train:
+            job.run(partial(read, task), train, promote)
     except CandlecastError as error:
         # The record and the log have said it already.
         return 1 if error.status < 500 else 2
     shutil.rmtree(workers.folder, ignore_errors=True)
     return 0
+
+
+def check_workers(workers: int, cpus: float) -> None:
+    """End the program with status 2 where a machine of `cpus` CPUs that does not grow could never start them all."""
+    if workers > cpus:
+        parser().error(f"argument --num-workers: this machine has {cpus:g} CPUs, one worker each at most")
 
 
 def plan(task: Task, say: Callable[[str], None]) -> int:
@@ -134,9 +145,7 @@ def task_of(options: argparse.Namespace, ledger: TrainingLedger) -> Task:
     if options.resume:
         run = resumable(ledger.run(options.resume), utc_now())
         # The job that bears the run's id has ended: whoever looks at that one would take the run for over.
-        job_id = submission_id(os.environ) or f"{run.id}-resumed"
-        ledger.update(run.id, state=TrainingState.PENDING, phase="waiting", error="", job_id=job_id)
-        return Task(run.id, run.request, run.created_at)
+        return Task(run.id, run.request, run.created_at, submission_id(os.environ) or f"{run.id}-resumed")
     request = request_of(options)
     check_training(request)
     run_id = options.run_id or submission_id(os.environ) or next_run_id(request, ledger.ids())
@@ -144,7 +153,14 @@ def task_of(options: argparse.Namespace, ledger: TrainingLedger) -> Task:
 
 
 def entered(task: Task, ledger: TrainingLedger) -> Task:
-    """Enter a run unless it is, and return the task as of the instant that its record names."""
+    """Enter a run unless it is, and return the task as of the instant that its record names.
+
+    The first change to the ledger: what is refused before leaves a run as it ended. Raises `Conflict` for a run that
+    another job has gone on with since.
+    """
+    if task.job_id:
+        check = partial(resumable, now=utc_now())
+        ledger.update(task.run_id, check, state=TrainingState.PENDING, phase="waiting", error="", job_id=task.job_id)
     return replace(task, began=ledger.start(task.run_id, task.request, task.request.max_steps).created_at)
 
 

@@ -44,12 +44,12 @@ class ForecasterClient:
         return result
 
     async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
-        """Return earlier forecasts of a symbol, newest first, with what followed."""
+        """Return earlier forecasts of a symbol, newest first, with what followed; raises `UnknownSymbol`."""
         result: tuple[PastForecast, ...] = await self._call("history", symbol, limit, since)
         return result
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
-        """Return live scores, of one symbol or of all."""
+        """Return live scores, of one symbol or of all; raises `UnknownSymbol`."""
         result: tuple[AccuracyRow, ...] = await self._call("accuracy", symbol)
         return result
 

@@ -15,7 +15,7 @@ from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
 from deployments.common.errors import CandlecastError
-from deployments.common.telemetry import follow_calls, logger
+from deployments.common.telemetry import follow_calls, logger, pass_over_refusals
 from deployments.forecasting.client import ForecasterClient
 from deployments.forecasting.judging.retention import Retention
 from deployments.forecasting.judging.retraining import RetrainingPolicy
@@ -160,6 +160,7 @@ class Forecaster:
         self, home: str, device: str, training_gpu_share: float, registry: str, market_data: DeploymentHandle[Any]
     ) -> None:
         follow_calls(_get_serve_request_context)
+        pass_over_refusals()
         folder = Path(home)
         jobs = RayJobs(folder, training_gpu_share if device == "cuda" else 0.0, registry)
         self._service = ForecasterService(
@@ -253,7 +254,7 @@ async def _every_second(chore: Callable[[], Awaitable[None]]) -> None:
 
 def _builder(device: str) -> ModelBuilder:
     def build(tensors: Tensors, config: dict[str, Any]) -> QuantileModel:
-        # Imported here: torch and neuralforecast take seconds, and a replica without a model never needs them.
+        # Imported here: torch takes seconds, and a replica without a model never needs it.
         from deployments.forecasting.predicting.predictor import Predictor
 
         return Predictor(tensors, config, device)

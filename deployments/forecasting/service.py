@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError
+from deployments.common.errors import CandlecastError, UnknownSymbol
 from deployments.forecasting.judging.scoreboard import SCORED_FORECASTS, accuracy_rows, past_forecast, realised_closes
 from deployments.forecasting.keeping.loop import keeper_trouble, read_status
 from deployments.forecasting.keeping.store import ForecastStore
@@ -104,21 +104,41 @@ class ForecasterService:
         return await self._forecasts.many(symbols, request)
 
     async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
-        """Return earlier forecasts of a symbol, newest first, with what followed; at most 500."""
+        """Return earlier forecasts of a symbol, newest first, with what followed; at most 500.
+
+        Raises `UnknownSymbol` where a forecast would.
+        """
         await self._journal.flush()
         name = (await self._listings.listing(symbol)).symbol
         bounded = max(1, min(limit, SCORED_FORECASTS))
         issued = await asyncio.to_thread(self._store.newest, name, bounded, since)
+        if not issued:
+            await self._check_known(name)
         closes = await realised_closes(self._market, issued)
         return tuple(past_forecast(one, closes[one.forecast.symbol, one.forecast.interval]) for one in issued)
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
-        """Return live scores over the newest 500 forecasts whose bars have come, of one symbol or of all."""
+        """Return live scores over the newest 500 forecasts whose bars have come, of one symbol or of all.
+
+        Raises `UnknownSymbol` where a forecast of that symbol would.
+        """
         await self._journal.flush()
         name = (await self._listings.listing(symbol)).symbol if symbol else None
         # Open ones left out: many symbols issue more of them than are looked at.
         issued = await asyncio.to_thread(self._store.newest, name, SCORED_FORECASTS, None, self._clock())
+        if name and not issued:
+            await self._check_known(name)
         return accuracy_rows(issued, await realised_closes(self._market, issued))
+
+    async def _check_known(self, symbol: str) -> None:
+        """Raise `UnknownSymbol` for a symbol that is neither managed nor has candles."""
+        try:
+            await self._market.candles(CandleQuery(symbol, limit=1))
+        except UnknownSymbol:
+            raise
+        except CandlecastError:
+            # None of this interval, or market data is away: that nothing was forecast yet is true all the same.
+            return
 
     async def models(self) -> ModelList:
         """Return the registry's versions, champions and decisions, and why a champion does not serve."""

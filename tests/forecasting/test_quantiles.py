@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deployments.forecasting.quantiles import MEDIAN, QUANTILES, interval_bounds
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES, ascending, interval_bounds
 
 NORMAL = np.array([NormalDist().inv_cdf(probability) for probability in QUANTILES])
 
@@ -62,3 +62,17 @@ def test_highest_level_below_a_hundred_has_bounds() -> None:
     lower, upper = interval_bounds(NORMAL, math.nextafter(100, 0))
     assert np.isfinite([lower, upper]).all()
     assert upper == pytest.approx(-lower)
+
+
+@given(quantiles=arrays(np.float64, (2, 3, 9), elements=st.integers(-3, 3).map(float) | st.just(math.nan)))
+def test_crossed_rows_are_sorted_and_no_other_row_changes(quantiles: np.ndarray) -> None:
+    given_before = quantiles.copy()
+
+    np.testing.assert_array_equal(ascending(quantiles), np.sort(given_before, axis=-1))
+    np.testing.assert_array_equal(quantiles, given_before)
+
+
+def test_a_row_that_begins_below_the_end_of_the_one_before_is_not_crossed() -> None:
+    ordered = np.tile(np.arange(9.0), (4, 1))
+
+    assert ascending(ordered) is ordered

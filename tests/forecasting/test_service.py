@@ -12,6 +12,7 @@ import pytest
 
 from deployments.common.errors import (
     CandlecastError,
+    DatabaseUnavailable,
     InvalidRequest,
     NothingTrained,
     PromotionRefused,
@@ -281,6 +282,54 @@ async def test_history_tells_what_followed_a_forecast(desk: Desk) -> None:
     [past] = await desk.service.history("BTCUSD", 10)
     assert past.realised == pytest.approx(tuple(whole["close"].to_pylist()[-24:]))
     assert past.pinball == past.baseline_pinball
+
+
+@pytest.mark.parametrize("name", ["NOPE", "nope/usd"])
+async def test_past_of_a_symbol_that_nobody_knows_is_refused_as_its_forecast_is(desk: Desk, name: str) -> None:
+    for ask in (desk.service.history(name, 10), desk.service.accuracy(name)):
+        with pytest.raises(UnknownSymbol):
+            await ask
+
+
+@pytest.mark.parametrize("name", ["BTCUSD", "btc/usd", "TINYUSD"])
+async def test_known_symbol_without_forecasts_has_an_empty_past(desk: Desk, name: str) -> None:
+    assert await desk.service.history(name, 10) == ()
+    assert await desk.service.accuracy(name) == ()
+
+
+async def test_past_of_a_symbol_is_told_when_its_candles_are_gone(desk: Desk) -> None:
+    await desk.service.forecast(replace(REQUEST, horizon=2))
+    del desk.market.tables["BTCUSD"]
+    assert len(await desk.service.history("BTCUSD", 10)) == 1
+
+
+async def test_symbol_without_forecasts_has_an_empty_past_while_market_data_are_away(tmp_path: Path) -> None:
+    class Away(FakeMarketData):
+        async def candles(self, query: CandleQuery) -> Candles:
+            raise DatabaseUnavailable("the database is away")
+
+    service = ForecasterService(tmp_path, Away({"BTCUSD": walk_table(START, 50)}, NOW), FakeJobs(), FakeModel)
+    assert await service.history("BTCUSD", 10) == ()
+
+
+async def test_same_forecast_told_again_was_issued_when_it_was_made(desk: Desk) -> None:
+    card = await desk.champion()
+    first = await desk.service.forecast(REQUEST)
+    desk.now += timedelta(minutes=5)
+    assert await desk.service.forecast(REQUEST) == first
+    assert (await desk.service.forecast_batch(("BTCUSD",), REQUEST))["BTCUSD"] == first
+    Recalibrations(desk.home / "recalibration").store(
+        card.version, Recalibration(np.full((24, len(QUANTILES)), 1.2), 90)
+    )
+    await desk.service.follow_champions()
+    assert (await desk.service.forecast(REQUEST)).issued_at == desk.now
+
+
+async def test_new_bar_is_a_new_forecast_with_its_own_instant(desk: Desk) -> None:
+    desk.market.tables["BTCUSD"] = walk_table(START, BARS + 1)
+    first = await desk.service.forecast(REQUEST)
+    desk.pass_hours(1)
+    assert ((await desk.service.forecast(REQUEST)).issued_at, first.issued_at) == (desk.now, NOW)
 
 
 async def test_forecast_at_a_past_instant_is_not_kept(desk: Desk) -> None:

@@ -78,33 +78,58 @@ def score(
     that of the M5 competition (Makridakis et al. 2022), both over forecasts whose past was not flat.
     """
     _check_shapes(actual, quantiles, last, scale)
-    losses, median = pinball_losses(actual, quantiles), quantiles[..., MEDIAN]
-    crps = 2 * losses @ _SHARES
+    losses, error = pinball_losses(actual, quantiles), actual - quantiles[..., MEDIAN]
     within80, within90 = (inside(actual, quantiles, level) for level in (80, 90))
-    mase, _ = scaled_errors(actual - median, scale)
-    _, rmsse = scaled_errors(actual - median, np.zeros(len(actual)) if deviation is None else deviation)
-    directions = [_direction(actual[:, step], median[:, step], last) for step in range(actual.shape[1])]
+    each = losses.mean(axis=(1, 2))
     return Scores(
         n=len(actual),
-        pinball=float(losses.mean()),
-        coverage80=float(within80.mean()),
-        coverage90=float(within90.mean()),
-        mase=_mean(mase),
-        directional_accuracy=directions[0][0],
-        directional_calls=directions[0][1],
-        pinball_by_step=_steps(losses.mean(axis=2)),
-        crps=float(crps.mean()),
-        rmsse=float(np.sqrt(np.mean(rmsse))) if rmsse.size else float("nan"),
-        r_squared=_foreseen(actual - last[:, None], median - last[:, None]),
-        mase_by_step=_steps(mase),
-        rmsse_by_step=tuple(float(np.sqrt(step)) for step in _steps(rmsse)),
-        crps_by_step=_steps(crps),
-        coverage80_by_step=_steps(within80),
-        coverage90_by_step=_steps(within90),
-        direction_by_step=tuple(share for share, _ in directions),
-        by_symbol=_by_symbol(symbols, losses.mean(axis=(1, 2)), within80, within90, actual - median, scale),
-        paired=None if origins is None else PairedLosses(origins, losses.mean(axis=(1, 2)), symbols),
+        **_of_quantiles(losses),
+        **_of_intervals(within80, within90),
+        **_of_errors(error, scale, np.zeros(len(actual)) if deviation is None else deviation),
+        **_of_direction(actual, quantiles[..., MEDIAN], last),
+        by_symbol=_by_symbol(symbols, each, within80, within90, error, scale),
+        paired=None if origins is None else PairedLosses(origins, each, symbols),
     )
+
+
+def _of_quantiles(losses: FloatArray) -> dict[str, Any]:
+    crps = 2 * losses @ _SHARES
+    return {
+        "pinball": float(losses.mean()),
+        "pinball_by_step": _steps(losses.mean(axis=2)),
+        "crps": float(crps.mean()),
+        "crps_by_step": _steps(crps),
+    }
+
+
+def _of_intervals(within80: npt.NDArray[np.bool_], within90: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    return {
+        "coverage80": float(within80.mean()),
+        "coverage90": float(within90.mean()),
+        "coverage80_by_step": _steps(within80),
+        "coverage90_by_step": _steps(within90),
+    }
+
+
+def _of_errors(error: FloatArray, scale: FloatArray, deviation: FloatArray) -> dict[str, Any]:
+    absolute, _ = scaled_errors(error, scale)
+    _, squared = scaled_errors(error, deviation)
+    return {
+        "mase": _mean(absolute),
+        "mase_by_step": _steps(absolute),
+        "rmsse": float(np.sqrt(np.mean(squared))) if squared.size else float("nan"),
+        "rmsse_by_step": tuple(float(np.sqrt(step)) for step in _steps(squared)),
+    }
+
+
+def _of_direction(actual: FloatArray, median: FloatArray, last: FloatArray) -> dict[str, Any]:
+    directions = [_direction(actual[:, step], median[:, step], last) for step in range(actual.shape[1])]
+    return {
+        "directional_accuracy": directions[0][0],
+        "directional_calls": directions[0][1],
+        "direction_by_step": tuple(share for share, _ in directions),
+        "r_squared": _foreseen(actual - last[:, None], median - last[:, None]),
+    }
 
 
 def pinball_losses(actual: FloatArray, quantiles: FloatArray) -> FloatArray:

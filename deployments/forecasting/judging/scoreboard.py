@@ -56,7 +56,10 @@ def past_forecast(issued: IssuedForecast, closes: Closes) -> PastForecast:
 def accuracy_rows(
     issued: Iterable[IssuedForecast], closes: Mapping[tuple[str, Interval], Closes]
 ) -> tuple[AccuracyRow, ...]:
-    """Return the live skill of each model on each symbol, interval and horizon over its resolved forecasts."""
+    """Return the live skill of each model on each symbol, interval and horizon over its resolved forecasts.
+
+    In the order of their names: the same scores are the same answer, in whichever order the forecasts came.
+    """
     groups: dict[_Model, list[_Resolved]] = defaultdict(list)
     for one in issued:
         told = one.forecast
@@ -65,7 +68,8 @@ def accuracy_rows(
         if actual is not None:
             key = (told.symbol, told.interval, told.horizon, told.model.name, told.model.version)
             groups[key].append((one, actual))
-    return tuple(AccuracyRow(*key, skill=_live_skill(resolved)) for key, resolved in groups.items())
+    names = sorted(groups, key=lambda key: (*key[:4], key[4] or ""))
+    return tuple(AccuracyRow(*key, skill=_live_skill(groups[key])) for key in names)
 
 
 _Model = tuple[str, Interval, int, str, str | None]

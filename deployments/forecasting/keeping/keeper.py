@@ -19,7 +19,7 @@ from deployments.common.telemetry import logger
 from deployments.forecasting.judging.resolving import Outcomes
 from deployments.forecasting.judging.retention import Retention
 from deployments.forecasting.judging.retraining import RetrainingPolicy, request_like, retraining_reason
-from deployments.forecasting.judging.setback import LIVE_TRAILING, Setback, live_setback
+from deployments.forecasting.judging.setback import LiveLosses, Setback, live_setback, period_of
 from deployments.forecasting.keeping.lease import Lease
 from deployments.forecasting.keeping.resolved_store import ResolvedStore
 from deployments.forecasting.keeping.resolver import Resolver
@@ -163,8 +163,7 @@ class Keeper:
     async def _set_back(self, cards: list[ModelCard]) -> dict[str, tuple[str, ...]]:
         lost = {}
         for card in cards:
-            outcomes = await asyncio.to_thread(self._outcomes, card, LIVE_TRAILING)
-            found = await asyncio.to_thread(live_setback, outcomes, card.horizon)
+            found = await asyncio.to_thread(self._lost_live, card)
             self._check_lease()
             await asyncio.to_thread(self._setbacks.store, card.version, found)
             if found != Setback():
@@ -222,8 +221,15 @@ class Keeper:
         champions = set(self._registry.champions().values())
         return [card for card in self._registry.cards() if card.version in champions]
 
-    def _outcomes(self, card: ModelCard, trailing: timedelta = TRAILING_DAYS) -> Outcomes:
-        return self._resolved.outcomes(card.version, card.horizon, self._clock() - trailing)
+    def _outcomes(self, card: ModelCard) -> Outcomes:
+        return self._resolved.outcomes(card.version, card.horizon, self._clock() - TRAILING_DAYS)
+
+    def _lost_live(self, card: ModelCard) -> Setback:
+        now = self._clock()
+        own, baseline = self._resolved.losses(
+            card.version, card.horizon, now - 2 * period_of(card.interval, card.horizon)
+        )
+        return live_setback(LiveLosses(own, baseline, card.interval, card.horizon), card.trained_at, now)
 
     def _check_lease(self) -> None:
         if not self._lease.is_held():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from deployments.forecasting.judging.evaluation import PairedLosses
 from deployments.forecasting.judging.resolving import Outcomes, ResolvedForecast
 from deployments.forecasting.keeping.lance_table import KEY, TIME, LanceTable, instant, quoted
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
@@ -32,6 +33,12 @@ MOST_OUTCOMES = 20_000
 """Outcomes looked at together: 90 days of nine symbols every hour, some 40 MB; of more symbols fewer each do."""
 
 
+MOST_LOSSES = 500_000
+"""Losses looked at together, some 40 MB: 60 days of 340 symbols every hour. A choice would change with every look."""
+
+_IN_ORDER = [("origin", "ascending"), ("key", "ascending")]
+
+
 class ResolvedStore:
     """Append and read what became of forecasts under `path`; blocking, safe across threads."""
 
@@ -52,11 +59,7 @@ class ResolvedStore:
 
         Of more than `most` a random choice, the same for the same table.
         """
-        condition = (
-            f"model_version = {quoted(version)} AND horizon = {horizon} AND origin >= {instant(since)} "
-            "AND actual IS NOT NULL"
-        )
-        found = self._table.some(condition, most).sort_by([("origin", "ascending"), ("key", "ascending")])
+        found = self._table.some(_arrived(version, horizon, since), most).sort_by(_IN_ORDER)
         return Outcomes(
             actual=_floats(found["actual"]).reshape(-1, horizon),
             raw=_floats(found["raw"]).reshape(-1, horizon, len(QUANTILES)),
@@ -66,9 +69,30 @@ class ResolvedStore:
             symbols=np.array(found["symbol"].to_pylist(), dtype=np.str_),
         )
 
+    def losses(
+        self, version: str, horizon: int, since: datetime, most: int = MOST_LOSSES
+    ) -> tuple[PairedLosses, PairedLosses]:
+        """Return the losses of a model version's forecasts of one horizon and of the baseline issued along.
+
+        All whose last bar opened since then; of more than `most` a random choice, the same for the same table.
+        """
+        columns = ["key", "origin", "symbol", "pinball", "baseline_pinball"]
+        found = self._table.some(_arrived(version, horizon, since), most, columns).sort_by(_IN_ORDER)
+        origins = found["origin"].to_numpy().astype("datetime64[us]")
+        symbols = np.array(found["symbol"].to_pylist(), dtype=np.str_)
+        own, baseline = (found[name].to_numpy() for name in ("pinball", "baseline_pinball"))
+        return PairedLosses(origins, own, symbols), PairedLosses(origins, baseline, symbols)
+
     def forget(self, before: datetime) -> None:
         """Delete the outcomes of forecasts whose last bar opened before then."""
         self._table.delete(f"origin < {instant(before)}")
+
+
+def _arrived(version: str, horizon: int, since: datetime) -> str:
+    return (
+        f"model_version = {quoted(version)} AND horizon = {horizon} AND origin >= {instant(since)} "
+        "AND actual IS NOT NULL"
+    )
 
 
 def _outcome_row(one: ResolvedForecast) -> dict[str, object]:

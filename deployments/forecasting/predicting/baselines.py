@@ -12,6 +12,7 @@ import numpy as np
 
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.series.bars import Mask
+from deployments.forecasting.series.windows import Moves, moves_of
 
 MIN_BASELINE_BARS = 20
 """Bars below which a volatility estimate says nothing."""
@@ -41,14 +42,24 @@ def ewma_quantiles(log_closes: FloatArray, horizon: int, halflife: float = 48, k
     `halflife` counts bars. Raises `ValueError` below `MIN_BASELINE_BARS` bars.
     """
     _check(log_closes, MIN_BASELINE_BARS)
-    sigma = ewma_volatility(log_closes, halflife, known)
-    return _spread(np.repeat(log_closes[:, -1:], horizon, axis=1), sigma[:, None] * _root(horizon))
+    return ewma_quantiles_after(log_closes[:, -1], moves_of(log_closes, known), horizon, halflife)
+
+
+def ewma_quantiles_after(last: FloatArray, moves: Moves, horizon: int, halflife: float = 48) -> FloatArray:
+    """Forecast like `ewma_quantiles` from the `last` log closes (n,) and the moves that led there.
+
+    Raises `ValueError` for moves that are not finite.
+    """
+    sigma = _weighted_volatility(moves, halflife)
+    if not np.isfinite(sigma).all():
+        raise ValueError("moves must be finite")
+    return _spread(np.repeat(last[:, None], horizon, axis=1), sigma[:, None] * _root(horizon))
 
 
 def drift_quantiles(log_closes: FloatArray, horizon: int, known: Mask | None = None) -> FloatArray:
     """Continue the line from the first value to the last, with quantiles scaled by the moves' standard deviation."""
     _check(log_closes, MIN_BASELINE_BARS)
-    moves, came = _moves(log_closes, known)
+    moves, came = _with_weights(moves_of(log_closes, known))
     count = np.maximum(came.sum(axis=1, keepdims=True), 1)
     slope = moves.sum(axis=1, keepdims=True) / count
     deviation = np.sqrt(((moves - slope) ** 2 * came).sum(axis=1, keepdims=True) / count)
@@ -58,11 +69,11 @@ def drift_quantiles(log_closes: FloatArray, horizon: int, known: Mask | None = N
 
 
 def seasonal_naive_quantiles(
-    log_closes: FloatArray, horizon: int, season: int = 24, known: Mask | None = None
+    log_closes: FloatArray, horizon: int, season: int, known: Mask | None = None
 ) -> FloatArray:
     """Repeat the last season, with quantiles scaled by what earlier seasons missed by doing so.
 
-    `season` counts bars; at least two seasons are needed.
+    `season` counts bars (`season.season_bars` of the market); at least two seasons are needed.
     """
     _check(log_closes, max(MIN_BASELINE_BARS, 2 * season))
     steps = np.arange(horizon)
@@ -75,23 +86,24 @@ def seasonal_naive_quantiles(
 
 def ewma_volatility(log_closes: FloatArray, halflife: float = 48, known: Mask | None = None) -> FloatArray:
     """Return the exponentially weighted root mean square of one-bar log moves, shape (n,)."""
-    moves, came = _moves(log_closes, known)
-    ages = np.arange(moves.shape[1])[::-1]
-    weights = 0.5 ** (ages / halflife)
-    volatility: FloatArray = np.sqrt((moves * moves) @ weights / np.maximum(came @ weights, _FLOOR))
-    return volatility
+    return _weighted_volatility(moves_of(log_closes, known), halflife)
 
 
 def naive_scale(log_closes: FloatArray, known: Mask | None = None) -> FloatArray:
     """Return the mean absolute one-bar log move, shape (n,): the denominator of the scaled error."""
-    moves, came = _moves(log_closes, known)
-    scale: FloatArray = np.abs(moves, out=moves).sum(axis=1) / np.maximum(came.sum(axis=1), 1)
+    return mean_move(moves_of(log_closes, known))
+
+
+def mean_move(moves: Moves) -> FloatArray:
+    """Return the mean absolute move, shape (n,): what `naive_scale` makes of closes."""
+    values, came = _with_weights(moves)
+    scale: FloatArray = np.abs(values).sum(axis=1) / np.maximum(came.sum(axis=1), 1)
     return scale
 
 
 def naive_deviation(log_closes: FloatArray, known: Mask | None = None) -> FloatArray:
     """Return the root mean squared one-bar log move, shape (n,): the denominator of the scaled squared error."""
-    moves, came = _moves(log_closes, known)
+    moves, came = _with_weights(moves_of(log_closes, known))
     deviation: FloatArray = np.sqrt((moves**2 * came).sum(axis=1) / np.maximum(came.sum(axis=1), 1))
     return deviation
 
@@ -107,16 +119,16 @@ def standard_quantiles(horizon: int) -> FloatArray:
     return quantiles
 
 
-def _moves(log_closes: FloatArray, known: Mask | None) -> tuple[FloatArray, FloatArray]:
-    """Return one-bar log moves (n, L - 1), 0 without a bar at both ends, and 1 for each that has both, else 0.
+def _weighted_volatility(moves: Moves, halflife: float) -> FloatArray:
+    values, came = _with_weights(moves)
+    weights = 0.5 ** (np.arange(values.shape[1])[::-1] / halflife)
+    volatility: FloatArray = np.sqrt((values * values) @ weights / np.maximum(came @ weights, _FLOOR))
+    return volatility
 
-    The second has one row for all where every bar did come.
-    """
-    moves = np.diff(log_closes, axis=1)
-    if known is None or known.all():
-        return moves, np.ones((1, moves.shape[1]))
-    came = (known[:, 1:] & known[:, :-1]).astype(np.float64)
-    return moves * came, came
+
+def _with_weights(moves: Moves) -> tuple[FloatArray, FloatArray]:
+    """Return the moves and 1 for each that counts, else 0: one row for all where every one does."""
+    return moves.values, np.ones((1, moves.values.shape[1])) if moves.came is None else moves.came
 
 
 def _spread(centre: FloatArray, scale: FloatArray) -> FloatArray:

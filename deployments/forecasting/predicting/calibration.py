@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deployments.forecasting.judging.evaluation import pinball_losses
-from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray, mixed
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray, ascending, mixed
 from deployments.market_data.instants import Times
 from deployments.market_data.models import Interval
 
@@ -101,9 +101,9 @@ def calibrated(model: FloatArray, baseline: FloatArray, calibration: Calibration
 def fit_stretch(actual: FloatArray, quantiles: FloatArray) -> FloatArray:
     """Return how far each quantile should have stood from the median, relative to where it stood, (horizon, 9).
 
-    Split-conformal per step and quantile (Romano, Patterson, Candès 2019, with a multiplicative score), then averaged
-    over neighbouring steps and over both tails: the drift of one stretch of market is no forecast of the next. The
-    median stays where it is.
+    Split-conformal per step and quantile (Romano, Patterson, Candès 2019, with a multiplicative score) at the rank
+    that covers the window after these (`conformal_rank`), then averaged over neighbouring steps and over both tails:
+    the drift of one stretch of market is no forecast of the next. The median stays where it is.
     """
     stretch = np.ones(quantiles.shape[1:])
     for index, probability in enumerate(QUANTILES):
@@ -116,8 +116,7 @@ def fit_stretch(actual: FloatArray, quantiles: FloatArray) -> FloatArray:
 def stretched(quantiles: FloatArray, stretch: FloatArray) -> FloatArray:
     """Multiply each quantile's distance from the median and restore the ascending order."""
     median = quantiles[..., [MEDIAN]]
-    result: FloatArray = np.sort(median + (quantiles - median) * stretch, axis=-1)
-    return result
+    return ascending(median + (quantiles - median) * stretch)
 
 
 def fit_blend(actual: FloatArray, model: FloatArray, baseline: FloatArray) -> float:
@@ -126,12 +125,26 @@ def fit_blend(actual: FloatArray, model: FloatArray, baseline: FloatArray) -> fl
     return BLENDS[int(np.argmin(losses))]
 
 
+def conformal_rank(n: int, probability: float) -> int:
+    """Return which of `n` scores in ascending order, from 1 on, the next one stays below with `probability`.
+
+    ceil((n + 1) p) and not n p: the next score is as likely to fall into any of the n + 1 gaps (Vovk, Gammerman, Shafer
+    2005; Angelopoulos, Bates 2021). Beyond `n` no score is large enough.
+    """
+    # Rounded first: 0.95 of 20 gaps is 19, and not the 19.000000000000004 of binary fractions.
+    return max(1, math.ceil(round((n + 1) * probability, 9)))
+
+
 def _needed_stretch(actual: FloatArray, quantiles: FloatArray, index: int, probability: float) -> FloatArray:
     offset = quantiles[..., index] - quantiles[..., MEDIAN]
     # A distance of nothing cannot be stretched: such a window says nothing and counts as right.
     known = np.abs(offset) > 0
     reached = np.where(known, (actual - quantiles[..., MEDIAN]) / np.where(known, offset, 1.0), 1.0)
-    result: FloatArray = np.quantile(reached, max(probability, 1 - probability), axis=0)
+    rank = conformal_rank(len(actual), max(probability, 1 - probability))
+    if rank > len(actual):
+        # So few windows bound so rare a quantile by nothing: as wide as may be, where there is a width at all.
+        return np.where(known.any(axis=0), STRETCH_LIMIT, 1.0)
+    result: FloatArray = np.partition(reached, rank - 1, axis=0)[rank - 1]
     return result
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from deployments.common.errors import DamagedModel
-from deployments.forecasting.predicting import network
-from deployments.forecasting.predicting.baselines import ewma_quantiles
-from deployments.forecasting.predicting.calibration import Calibration, calibrated
+from deployments.forecasting.predicting.baselines import ewma_quantiles_after
+from deployments.forecasting.predicting.calibration import Calibration, calibrated, stretched
 from deployments.forecasting.predicting.ensemble import Ensemble
+from deployments.forecasting.predicting.layers import layers_of
 from deployments.forecasting.predicting.network import NetworkConfig, Tensors
 from deployments.forecasting.predicting.recipe import Inputs, Prior, Seasons, inputs_of, quantiles_of
 from deployments.forecasting.quantiles import FloatArray
@@ -38,7 +38,7 @@ class Predictor:
         try:
             self._shape = NetworkConfig.from_dict(config["network"])
             modules = [
-                network.with_weights(network.build(self._shape, device), weights)
+                layers_of(self._shape, weights, device)
                 for weights in _members(tensors, int(config["training"]["members"]))
             ]
             self._ensemble = Ensemble(modules, self._shape)
@@ -69,8 +69,11 @@ class Predictor:
         Raises `ValueError` for fewer bars, fewer hours ahead than the horizon, or a value that is not finite.
         """
         self._check_past(past)
-        baseline = ewma_quantiles(past.log_closes, self.horizon, known=past.known)
-        return calibrated(self._own_quantiles(past, self._calibration.share), baseline, self._calibration)
+        own = self._own_quantiles(past, self._calibration.share)
+        if self._calibration.blend == 1:
+            return stretched(own, self._calibration.stretch)  # the baseline has no part in it
+        baseline = ewma_quantiles_after(past.last, past.moves, self.horizon)
+        return calibrated(own, baseline, self._calibration)
 
     def raw_quantiles(self, past: Past) -> FloatArray:
         """Return what the network says, before calibration and without the baseline's part."""

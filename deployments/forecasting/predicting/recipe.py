@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deployments.forecasting.quantiles import QUANTILES, FloatArray, mixed
+from deployments.forecasting.quantiles import QUANTILES, FloatArray, ascending, mixed
 from deployments.forecasting.series.panel import Panel, Span
 from deployments.forecasting.series.scale import ScaleFit, Volatility, fit_scale, volatility_of
 from deployments.forecasting.series.season import WEEK, fit_season
@@ -138,7 +138,7 @@ def quantiles_of(
     Networks cross quantiles; sorting never makes the pinball loss worse.
     """
     bounded = np.clip(correction.astype(np.float64), -CORRECTION_LIMIT, CORRECTION_LIMIT)
-    standard = np.sort(levels * np.exp(CORRECTION * bounded), axis=-1)
+    standard = ascending(levels * np.exp(CORRECTION * bounded))
     if share < 1:
         standard = mixed(standard, levels, share)
     result: FloatArray = last[:, None, None] + scale[..., None] * standard

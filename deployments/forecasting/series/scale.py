@@ -88,14 +88,12 @@ def volatility_of(past: Past, factors: FloatArray, steps: int) -> Volatility:
 
     `factors` (n, 168) are each row's hours of the week. Bars that are not known count for nothing.
     """
-    moves = np.diff(past.log_closes, axis=1)
+    moves, paired = past.moves.values, past.moves.came
     flat = past.variances * _by_hour(1.0 / factors, past.hours)
-    known = paired = None
-    if not past.known.all():
+    known = None
+    if paired is not None:
         known = past.known.astype(np.float64)
-        # A move has a bar at both of its ends.
-        paired = known[:, 1:] * known[:, :-1]
-        flat, moves = flat * known, moves * paired
+        flat = flat * known
     ranged = _means(flat, known, HALFLIVES)
     squares = _means(moves * moves, paired, DOWNSIDE_HALFLIVES)
     falls = _means(np.minimum(moves, 0.0) * moves, paired, DOWNSIDE_HALFLIVES)

@@ -4,14 +4,15 @@ The profile is the hour of the day times the day of the week, each shrunk to 1 w
 did no better on the shared crypto candles and leave less to estimate where a market has bars for a year only.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from deployments.forecasting.quantiles import FloatArray
 from deployments.market_data.calendars import AlwaysOpen, CurrencyWeek, calendar_named
-from deployments.market_data.instants import Times, to_datetime
+from deployments.market_data.instants import Times, to_datetime, to_numpy
 from deployments.market_data.models import Interval
 from deployments.market_data.new_york import on_new_york_clock
 
@@ -28,6 +29,9 @@ RATIO_LIMIT = 50.0
 
 _HOUR = np.timedelta64(1, "h")
 
+_USUAL_WEEKS = (datetime(2024, 10, 14, tzinfo=UTC), datetime(2024, 11, 11, tzinfo=UTC))
+# Four weeks from a Monday on.
+
 
 def hours_of_week(times: Times, calendar: str, interval: Interval) -> Hours:
     """Return the hour, 0 to 167 from Monday on, that each bar opens in, on the clock that its market lives by.
@@ -41,6 +45,22 @@ def hours_of_week(times: Times, calendar: str, interval: Interval) -> Hours:
         local = on_new_york_clock(times)
         return _hours(local, local)
     return _since_the_bell(times, calendar)
+
+
+@lru_cache(maxsize=256)
+def season_bars(calendar: str, interval: Interval) -> int:
+    """Return the bars after which a market's habits come round: those of a usual day, of daily bars those of a week.
+
+    A naive forecast repeats the last season, and what repeats most is the day; a daily bar holds one of those, so there
+    it is the week. Counted on the calendar itself: around the clock 1,440, 288, 96, 48, 24, 6 and 7 from a minute to a
+    day, of a stock exchange open for six and a half hours seven hourly bars and five daily ones. Raises
+    `InvalidRequest` for an unknown calendar.
+    """
+    due = calendar_named(calendar).expected(interval, *_USUAL_WEEKS)
+    days = (due - to_numpy(_USUAL_WEEKS[0])) // np.timedelta64(1, "D")
+    counts = np.bincount(days // 7 if interval is Interval.D1 else days)
+    # Weeks with a holiday are short, and a currency week begins with two hours of a Sunday.
+    return int(counts.max() if interval is Interval.D1 else np.median(counts[counts > 0]))
 
 
 def fit_season(ratios: FloatArray, hours: Hours) -> FloatArray:

@@ -1,6 +1,7 @@
 """Windows cut from a panel: what a forecast reads, and what then followed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,30 @@ from deployments.forecasting.series.season import Hours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """One-bar log moves (n, bars - 1), 0 without a bar at both ends.
+
+    `came`, of the same shape, is 1 for each that has both and 0 for the others, None where all have.
+    """
+
+    values: FloatArray
+    came: FloatArray | None
+
+    def newest(self, count: int) -> "Moves":
+        """Return the last `count` moves."""
+        return Moves(self.values[:, -count:], None if self.came is None else self.came[:, -count:])
+
+
+def moves_of(log_closes: FloatArray, known: Mask | None = None) -> Moves:
+    """Return the moves between log closes (n, bars), of which those `known` did come; without it all of them."""
+    moves = np.diff(log_closes, axis=1)
+    if known is None or known.all():
+        return Moves(moves, None)
+    came = (known[:, 1:] & known[:, :-1]).astype(np.float64)
+    return Moves(moves * came, came)
+
+
+@dataclass(frozen=True, eq=False)
 class Past:
     """What a model reads of `n` symbols or instants; the last column is the origin, and that bar is known.
 
@@ -38,6 +63,11 @@ class Past:
             self.coming[rows],
             self.calendars[rows],
         )
+
+    @cached_property
+    def moves(self) -> Moves:
+        """The one-bar moves: volatility, baseline and scale of a forecast all start from them."""
+        return moves_of(self.log_closes, self.known)
 
     @property
     def last(self) -> FloatArray:

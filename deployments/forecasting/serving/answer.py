@@ -41,15 +41,16 @@ def issue(
     times: tuple[datetime, ...],
     skill: Skill | None,
     now: datetime,
+    issued_at: datetime,
 ) -> IssuedForecast:
-    """Return the forecast to send and to store; `times` open the bars ahead."""
+    """Return the forecast to send and to store, made at `issued_at` and told `now`; `times` open the bars ahead."""
     card = prediction.loaded.card if prediction.loaded else None
     status, warnings = standing(card, prediction.reason, history, now, request.as_of)
     forecast = Forecast(
         symbol=history.symbol,
         interval=history.interval,
         horizon=request.horizon,
-        issued_at=now,
+        issued_at=issued_at,
         data_as_of=history.data_as_of,
         expires_at=times[0] + history.interval.delta,
         status=status,
@@ -88,6 +89,9 @@ def standing(
     warnings = [text for _, text in conditions]
     if history.missing_bars:
         warnings.append(f"{history.missing_bars} bars are missing in the history read")
+    if history.incomplete:
+        newest = f"{history.incomplete[-1]:%Y-%m-%d %H:%M}Z"
+        warnings.append(f"{len(history.incomplete)} bars were added up from too few finer ones, the newest at {newest}")
     return (conditions[0][0] if conditions else ForecastStatus.FRESH), tuple(warnings)
 
 

@@ -56,6 +56,14 @@ class _Read:
     as_of: datetime | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """A prediction and when it was made: every answer that tells it again was issued then."""
+
+    prediction: Prediction
+    at: datetime
+
+
 class Forecasts:
     """Forecast symbols with the models of `shelf`; what is issued without `as_of` goes to `journal`."""
 
@@ -76,7 +84,7 @@ class Forecasts:
         self._skillbook = skillbook
         self._clock = clock
         self._predict = predict
-        self._predictions: LeastRecent[str, Prediction] = LeastRecent(CACHED_PREDICTIONS)
+        self._predictions: LeastRecent[str, _Made] = LeastRecent(CACHED_PREDICTIONS)
         self._histories: LeastRecent[_Read, tuple[datetime, History]] = LeastRecent(CACHED_HISTORIES)
 
     async def one(self, request: ForecastRequest) -> Forecast:
@@ -95,13 +103,13 @@ class Forecasts:
         choice = await self._shelf.choose(request.interval, request.horizon, request.as_of)
         read = await self._read(symbols, request, bars_wanted(choice))
         histories = {symbol: history for symbol, history in read.items() if isinstance(history, History)}
-        predictions = await self._foresee(choice, histories, request.horizon)
+        made = await self._foresee(choice, histories, request.horizon)
         now = self._clock()
         answers: dict[str, Forecast | CandlecastError] = {
             symbol: error for symbol, error in read.items() if isinstance(error, CandlecastError)
         }
-        for symbol, prediction in predictions.items():
-            answers[symbol] = self._tell(request, histories[symbol], prediction, now)
+        for symbol, each in made.items():
+            answers[symbol] = self._tell(request, histories[symbol], each, now)
         return {symbol: answers[symbol] for symbol in symbols}
 
     async def _read(self, symbols: tuple[str, ...], request: ForecastRequest, bars: int) -> Histories:
@@ -130,7 +138,7 @@ class Forecasts:
         except CandlecastError as error:
             return error
 
-    async def _foresee(self, choice: Choice, histories: Mapping[str, History], horizon: int) -> dict[str, Prediction]:
+    async def _foresee(self, choice: Choice, histories: Mapping[str, History], horizon: int) -> dict[str, _Made]:
         # One version for all, and the baseline for those symbols that the version has lost to it.
         choices = {symbol: choice.serving(symbol) for symbol in histories}
         keys = {symbol: _key(choices[symbol], history, horizon) for symbol, history in histories.items()}
@@ -139,15 +147,16 @@ class Forecasts:
         if missing:
             tasks = [Task(choices[symbol], histories[symbol], horizon) for symbol in missing]
             for symbol, prediction in zip(missing, await self._predict(tasks), strict=True):
-                known[symbol] = prediction
+                known[symbol] = _Made(prediction, self._clock())
                 # A model that failed may answer the next time; the bars stay the same for an hour or a day.
                 if not prediction.failed:
-                    self._predictions.put(keys[symbol], prediction)
+                    self._predictions.put(keys[symbol], known[symbol])
         return known
 
-    def _tell(self, request: ForecastRequest, history: History, prediction: Prediction, now: datetime) -> Forecast:
+    def _tell(self, request: ForecastRequest, history: History, made: _Made, now: datetime) -> Forecast:
+        prediction = made.prediction
         times = coming_times(history.calendar, history.interval, history.last_time, request.horizon)
-        issued = issue(request, history, prediction, times, self._skill(request, history, prediction), now)
+        issued = issue(request, history, prediction, times, self._skill(request, history, prediction), now, made.at)
         if request.as_of is None:
             self._journal.add(_unskilled(issued))
         return issued.forecast

@@ -26,7 +26,8 @@ REMEMBERED_STEPS = 4_096
 class History:
     """Closed bars of one symbol on the grid of its `calendar`, oldest first, and what is known of them.
 
-    `last_time` opens the newest bar, `missing_bars` counts those that market data found missing between them.
+    `last_time` opens the newest bar, `missing_bars` counts those that market data found missing between them, and
+    `incomplete` are the openings of those that it added up although finer bars were missing.
     """
 
     symbol: str
@@ -37,6 +38,7 @@ class History:
     data_as_of: datetime
     stale: bool
     missing_bars: int
+    incomplete: tuple[datetime, ...] = ()
 
     @property
     def log_closes(self) -> FloatArray:
@@ -64,6 +66,7 @@ def history_of(candles: Candles, calendar: str) -> History:
         data_as_of=last_time + candles.interval.delta,
         stale=candles.stale,
         missing_bars=sum(gap.bars for gap in candles.gaps),
+        incomplete=candles.incomplete,
     )
 
 

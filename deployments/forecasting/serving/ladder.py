@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from deployments.common.telemetry import logger
-from deployments.forecasting.predicting.baselines import BASELINE_BARS, ewma_quantiles, naive_scale
+from deployments.forecasting.predicting.baselines import BASELINE_BARS, ewma_quantiles_after, mean_move
 from deployments.forecasting.predicting.recalibration import Recalibration, apply
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.series.windows import Past
@@ -61,50 +61,56 @@ def predict(tasks: Sequence[Task]) -> list[Prediction]:
 
     Blocking, CPU-heavy. Answers are in the order of the tasks.
     """
-    tasks = [_with_bars_to_read(task) for task in tasks]
     # Histories of one length need no padding, and so none is forecast otherwise for the company it keeps.
     groups: dict[tuple[object, int], list[int]] = defaultdict(list)
     for place, task in enumerate(tasks):
-        groups[id(task.choice.loaded), len(task.history)].append(place)
+        groups[id(task.choice.loaded), len(task.history.bars.times)].append(place)
     answers: dict[int, Prediction] = {}
     for places in groups.values():
         answers |= dict(zip(places, _predict_alike([tasks[place] for place in places]), strict=True))
     return [answers[place] for place in range(len(tasks))]
 
 
-def _with_bars_to_read(task: Task) -> Task:
-    """Return the task without its model where most of what that reads was quarantined or never came."""
-    if task.choice.loaded is None:
-        return task
-    window = task.history.bars.known[-task.choice.loaded.model.input_size :]
-    missing = len(window) - np.count_nonzero(window)
-    if missing <= MOST_MISSING * len(window):
-        return task
-    return replace(task, choice=Choice(None, f"{missing} of the last {len(window)} bars are missing"))
-
-
 def _predict_alike(tasks: Sequence[Task]) -> list[Prediction]:
-    loaded = tasks[0].choice.loaded
-    steps = max([task.horizon for task in tasks] + [loaded.model.horizon if loaded else 0])
+    asked = tasks[0].choice.loaded
+    steps = max([task.horizon for task in tasks] + [asked.model.horizon if asked else 0])
     past = past_of([task.history for task in tasks], bars_wanted(tasks[0].choice), steps)
-    closes, known = past.log_closes[:, -BASELINE_BARS:], past.known[:, -BASELINE_BARS:]
-    baseline, scales = ewma_quantiles(closes, steps, known=known), naive_scale(past.log_closes, past.known)
-    have, asked = len(tasks[0].history), loaded
+    unreadable = _unreadable(asked, past)
+    if unreadable:
+        # Without a model they read fewer bars, so they are a group of their own.
+        return predict([replace(task, choice=unreadable.get(row, task.choice)) for row, task in enumerate(tasks)])
+    baseline = ewma_quantiles_after(past.last, past.moves.newest(BASELINE_BARS - 1), steps)
+    scales = mean_move(past.moves).tolist()
+    have = len(tasks[0].history)
     loaded, reason, quantiles = _climb(asked, past, have, baseline)
+    failed = asked is not None and loaded is None and have >= asked.model.input_size
     return [
         _recalibrated(
             Prediction(
                 loaded=loaded,
                 reason=reason or task.choice.reason,
-                quantiles=quantiles[row, : task.horizon],
-                baseline=baseline[row, : task.horizon],
-                scale=float(scales[row]),
-                failed=asked is not None and loaded is None and have >= asked.model.input_size,
+                quantiles=own[: task.horizon],
+                baseline=naive[: task.horizon],
+                scale=scale,
+                failed=failed,
             ),
             task.choice.recalibration,
         )
-        for row, task in enumerate(tasks)
+        for task, own, naive, scale in zip(tasks, quantiles, baseline, scales, strict=True)
     ]
+
+
+def _unreadable(loaded: LoadedModel | None, past: Past) -> dict[int, Choice]:
+    """Return what answers instead for the rows of which most of what the model reads was quarantined or never came."""
+    if loaded is None:
+        return {}
+    window = past.known[:, -loaded.model.input_size :]
+    bars = window.shape[1]
+    missing = bars - np.count_nonzero(window, axis=1)
+    return {
+        int(row): Choice(None, f"{missing[row]} of the last {bars} bars are missing")
+        for row in np.flatnonzero(missing > MOST_MISSING * bars)
+    }
 
 
 def _climb(

@@ -1,7 +1,8 @@
 """Live skill at hand: computed beside the requests, looked up within them."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from deployments.common.clock import Clock
 from deployments.common.telemetry import logger
@@ -17,23 +18,32 @@ MIN_RESOLVED = 20
 FRESH_FOR = timedelta(minutes=5)
 SYMBOLS_PER_ROUND = 20
 
+REMEMBERED = 2_000
+"""Symbols whose skill is kept at hand: beyond it the one that nobody asked for the longest goes."""
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+
 ReadAccuracy = Callable[[str], Awaitable[tuple[AccuracyRow, ...]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    renewed_at: datetime
+    rows: tuple[AccuracyRow, ...]
+
+
 class Skillbook:
-    """Remember the accuracy of the symbols that are asked for, renewed by `refresh`."""
+    """Remember the accuracy of the `REMEMBERED` symbols asked for last, renewed by `refresh`."""
 
     def __init__(self, accuracy: ReadAccuracy, clock: Clock) -> None:
         self._accuracy = accuracy
         self._clock = clock
-        self._rows: dict[str, tuple[AccuracyRow, ...]] = {}
-        self._wanted: dict[str, datetime] = {}
+        self._pages: dict[str, _Page] = {}
 
     def skill(self, symbol: str, interval: Interval, horizon: int, name: str, card: ModelCard | None) -> Skill | None:
         """Return the live skill of a model on a symbol, else that of its test span, else None."""
-        self._wanted.setdefault(symbol, datetime.min.replace(tzinfo=self._clock().tzinfo))
         wanted = (interval, horizon, name, card.version if card else None)
-        for row in self._rows.get(symbol, ()):
+        for row in self._asked(symbol).rows:
             if (row.interval, row.horizon, row.model, row.version) == wanted and row.skill.n >= MIN_RESOLVED:
                 return row.skill
         return self.on_test(card)
@@ -45,10 +55,22 @@ class Skillbook:
     async def refresh(self) -> None:
         """Renew what was asked for and is older than `FRESH_FOR`, the oldest first, a bounded number at a time."""
         now = self._clock()
-        due = sorted((since, symbol) for symbol, since in self._wanted.items() if since <= now - FRESH_FOR)
-        for _, symbol in due[:SYMBOLS_PER_ROUND]:
-            self._wanted[symbol] = now
+        ages = sorted((page.renewed_at, symbol) for symbol, page in self._pages.items())
+        due = [symbol for renewed_at, symbol in ages if renewed_at <= now - FRESH_FOR]
+        for symbol in due[:SYMBOLS_PER_ROUND]:
             try:
-                self._rows[symbol] = await self._accuracy(symbol)
+                rows = await self._accuracy(symbol)
             except Exception as error:
                 log.warning("live skill unknown", symbol=symbol, reason=type(error).__name__)
+                rows = self._pages[symbol].rows if symbol in self._pages else ()
+            # It may have been forgotten while it was read.
+            if symbol in self._pages:
+                self._pages[symbol] = _Page(now, rows)
+
+    def _asked(self, symbol: str) -> _Page:
+        """Return what is known of a symbol and put it behind all others in the order of forgetting."""
+        page = self._pages.pop(symbol, _Page(NEVER, ()))
+        self._pages[symbol] = page
+        while len(self._pages) > REMEMBERED:
+            self._pages.pop(next(iter(self._pages)))
+        return page

@@ -22,6 +22,7 @@ from deployments.forecasting.predicting.recipe import RECENT, Prior, fit_prior, 
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 from deployments.forecasting.series.panel import SHARES, Panel, Positions, Span, origins_in, spans_of
 from deployments.forecasting.series.scale import HISTORY_BARS, ScaleFit
+from deployments.forecasting.series.season import season_bars
 from deployments.forecasting.series.windows import Past, Windows, spread, windows_at
 from deployments.forecasting.training.lesson import Material
 from deployments.forecasting.training.loop import Hooks, TrainingConfig, train
@@ -29,6 +30,7 @@ from deployments.forecasting.training.state import Trained
 
 PRIOR_WINDOWS = 20_000
 SCORED_WINDOWS = 8_000
+SEASONAL = "seasonal_naive"
 CHUNK = 512
 """Windows forecast at once: 1,024 bars each, so a chunk stays within a few dozen megabytes."""
 
@@ -136,15 +138,18 @@ def contest_in(
     windows, times, symbols = _windows(panel, origins, shape), panel.times[origins], panel.symbols_at(origins)
     scale, deviation = (naive(windows.history, windows.past.known) for naive in (naive_scale, naive_deviation))
 
-    def scores(forecaster: Forecaster) -> Scores:
-        quantiles = forecast_all(forecaster, windows.past)
+    def scored(quantiles: FloatArray) -> Scores:
         return score(windows.future, quantiles, windows.past.last, scale, times, symbols, deviation)
+
+    def scores(forecaster: Forecaster) -> Scores:
+        return scored(forecast_all(forecaster, windows.past))
 
     return Contest(
         scores(candidate.quantiles),
         scores(baseline_of(shape.horizon)),
         scores(champion.quantiles) if champion else None,
-        {name: scores(forecaster) for name, forecaster in baselines_beside(candidate).items()},
+        {name: scores(forecaster) for name, forecaster in baselines_beside(candidate).items()}
+        | {SEASONAL: scored(seasonal_in(panel, origins, shape.horizon))},
     )
 
 
@@ -190,13 +195,28 @@ def baseline_of(horizon: int) -> Forecaster:
 
 
 def baselines_beside(model: Predictor) -> dict[str, Forecaster]:
-    """Return every further baseline by name; `har_season` is what the model itself corrects."""
+    """Return the further baselines that read what the model reads; `har_season` is what the model itself corrects."""
     horizon = model.horizon
     return {
         "har_season": model.prior_quantiles,
         "drift": lambda past: drift_quantiles(past.log_closes, horizon, known=past.known),
-        "seasonal_naive": lambda past: seasonal_naive_quantiles(past.log_closes, horizon, known=past.known),
     }
+
+
+def seasonal_in(panel: Panel, origins: Positions, horizon: int) -> FloatArray:
+    """Repeat each symbol's last season, counted by its own calendar, from `origins` on: (n, horizon, 9).
+
+    It reads two seasons at least, also where those are longer than what a model reads: a day of minutes has 1,440.
+    Where a symbol has fewer bars, its first close stands in for those before.
+    """
+    quantiles = np.empty((len(origins), horizon, len(QUANTILES)))
+    calendars = panel.calendars_at(origins)
+    for calendar in np.unique(calendars):
+        season, rows = season_bars(str(calendar), panel.interval), np.flatnonzero(calendars == calendar)
+        for some in np.split(rows, range(CHUNK, len(rows), CHUNK)):
+            past = windows_at(panel, origins[some], max(HISTORY_BARS, 2 * season), horizon).past
+            quantiles[some] = seasonal_naive_quantiles(past.log_closes, horizon, season, past.known)
+    return quantiles
 
 
 def _prior(panel: Panel, span: Span, shape: NetworkConfig, like: ScaleFit | None = None) -> Prior:

@@ -66,13 +66,15 @@ class Hooks:
     """What a caller may attach to the loop; all of it optional.
 
     `prepare` wraps the module for several workers, `rank` tells this one from the others, `on_progress` gets (steps of
-    all members so far, training loss, validation loss) and `on_checkpoint` a `State` after each check.
+    all members so far, training loss, validation loss) after each check, and `on_checkpoint` a `State` after every
+    `checkpoint_every` of them and at the end of each member.
     """
 
     prepare: Callable[[torch.nn.Module], torch.nn.Module] = lambda module: module
     should_stop: Callable[[], bool] = lambda: False
     on_progress: Callable[[int, float, float], None] = _nothing
     on_checkpoint: Callable[[State], None] = _nothing
+    checkpoint_every: int = 1
     rank: int = 0
 
 
@@ -156,7 +158,7 @@ class _Learner:
 
     def run(self) -> State:
         """Train until nothing gets better, nothing is left, or somebody says stop."""
-        while self._step < self._config.member_steps and not self._exhausted():
+        while not self._over():
             if self._setting.hooks.should_stop():
                 break
             self._step += 1
@@ -183,11 +185,14 @@ class _Learner:
         if loss < self._best.loss:
             self._best = Member(network.weights_of(self._module), self._step, self._step, loss)
         state = self._state()
-        self._setting.hooks.on_progress(state.steps, train_loss, loss)
-        self._setting.hooks.on_checkpoint(state)
+        hooks, checks = self._setting.hooks, self._step // self._config.check_every
+        hooks.on_progress(state.steps, train_loss, loss)
+        if self._over() or checks % hooks.checkpoint_every == 0:
+            hooks.on_checkpoint(state)
 
-    def _exhausted(self) -> bool:
-        return self._step - self._best.best_step >= self._config.patience * self._config.check_every
+    def _over(self) -> bool:
+        patience = self._config.patience * self._config.check_every
+        return self._step >= self._config.member_steps or self._step - self._best.best_step >= patience
 
     def _validate(self) -> float:
         self._module.eval()

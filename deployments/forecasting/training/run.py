@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError, DamagedModel, UnknownModel
@@ -186,7 +186,7 @@ class TrainingJob:
         self._ledger.update(self._run_id, state=TrainingState.RUNNING, phase=phase)
         self._say(f"{phase}: {detail}" if detail else phase)
 
-    def _end(self, state: TrainingState, **changes: object) -> TrainingRun:
+    def _end(self, state: TrainingState, **changes: Any) -> TrainingRun:
         run = self._ledger.update(self._run_id, state=state, phase=state.value, eta_s=None, **changes)
         verdict = f", {run.decision.verdict}: {run.decision.reason}" if run.decision else ""
         self._say(f"{state.value} {run.version or ''}{verdict} {run.error}".strip())

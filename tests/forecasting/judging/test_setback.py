@@ -2,27 +2,36 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ndtri
 
 from deployments.forecasting.judging.evaluation import PairedLosses
-from deployments.forecasting.judging.resolving import Outcomes
 from deployments.forecasting.judging.setback import (
+    LIVE_ERROR_RATE,
     MIN_OF_ALL,
     MIN_OF_SYMBOL,
     TEST_ERROR_RATE,
+    LiveLosses,
     Setback,
     live_setback,
     losing_symbols,
+    period_of,
 )
+from deployments.forecasting.judging.watching import bound, is_worse, spent
 from deployments.forecasting.models import Decision
-from deployments.forecasting.quantiles import QUANTILES
 from deployments.forecasting.registry.setbacks import Setbacks
 from deployments.forecasting.serving.shelf import Choice, LoadedModel
+from deployments.market_data.instants import to_numpy
+from deployments.market_data.models import Interval
 from tests.fakes.forecasting import TRAINED_AT, FakeModel, model_card, model_tensors
 
+SINCE = datetime(2024, 1, 1, tzinfo=UTC)
 HORIZON = 3
 
 
@@ -36,18 +45,23 @@ def losses(seed: int, hours: int = 400, **worse: float) -> tuple[PairedLosses, P
     return PairedLosses(origins, baseline * factor, symbols), PairedLosses(origins, baseline, symbols)
 
 
-def outcomes(hours: int, **worse: float) -> Outcomes:
-    own, baseline = losses(3, hours, **worse)
-    count = len(own.losses)
-    assert own.symbols is not None
-    return Outcomes(
-        np.zeros((count, HORIZON)),
-        np.zeros((count, HORIZON, len(QUANTILES))),
-        own.origins,
-        own.losses,
-        baseline.losses,
-        own.symbols,
+def live(hours: int, seed: int = 3, **worse: float) -> LiveLosses:
+    return LiveLosses(*losses(seed, hours, **worse), Interval.H1, HORIZON)
+
+
+def until(found: LiveLosses, hour: int) -> LiveLosses:
+    """Return what was known of live losses after so many hours."""
+    rows = found.own.origins < to_numpy(SINCE + timedelta(hours=hour))
+    assert found.own.symbols is not None
+    own, baseline = (
+        PairedLosses(each.origins[rows], each.losses[rows], found.own.symbols[rows])
+        for each in (found.own, found.baseline)
     )
+    return replace(found, own=own, baseline=baseline)
+
+
+def judged(found: LiveLosses, after: timedelta = timedelta(days=29)) -> Setback:
+    return live_setback(found, SINCE, SINCE + after)
 
 
 def test_only_the_symbols_of_a_significant_loss_are_named() -> None:
@@ -71,21 +85,73 @@ def test_losses_that_tell_no_symbol_set_nothing_back() -> None:
 
 
 def test_live_loss_on_one_symbol_leaves_the_others_to_the_model() -> None:
-    found = live_setback(outcomes(300, BTCUSD=0.8, ETHUSD=1.15, LTCUSD=0.9), HORIZON)
+    found = judged(live(400, BTCUSD=0.8, ETHUSD=1.15, LTCUSD=0.9))
     assert found == Setback(("ETHUSD",))
     assert found.reason("ETHUSD")
     assert found.reason("BTCUSD") == ""
 
 
 def test_live_loss_on_the_whole_is_told_of_every_symbol() -> None:
-    found = live_setback(outcomes(MIN_OF_ALL, BTCUSD=1.3), HORIZON)
+    found = judged(live(MIN_OF_ALL, BTCUSD=1.3))
     assert found.everywhere
     assert found.reason("NEWUSD")
 
 
 @pytest.mark.parametrize("hours", [0, 1, MIN_OF_SYMBOL - 1])
 def test_few_live_forecasts_set_nothing_back(hours: int) -> None:
-    assert live_setback(outcomes(hours, BTCUSD=3.0), HORIZON) == Setback()
+    assert judged(live(hours, BTCUSD=3.0)) == Setback()
+
+
+def test_tie_that_is_looked_at_again_and_again_is_hardly_ever_called_lost() -> None:
+    runs, lost = 100, 0
+    for seed in range(runs):
+        tie = live(24 * 90, seed, BTCUSD=1.0)
+        looks = (until(tie, hour) for hour in range(24 * 2, 24 * 90, 48))
+        lost += any(is_worse(seen.own, seen.baseline, HORIZON, LIVE_ERROR_RATE) for seen in looks)
+    assert lost <= runs * LIVE_ERROR_RATE + 3 * (runs * LIVE_ERROR_RATE) ** 0.5
+
+
+def test_lag_of_a_fifth_is_noticed_within_two_weeks() -> None:
+    noticed = sum(judged(live(24 * 14, seed, BTCUSD=1.2)) != Setback() for seed in range(20))
+    assert noticed == 20
+
+
+def test_loss_holds_to_the_end_of_the_next_period_and_ends_then() -> None:
+    lost = live(24 * 20, ETHUSD=1.3, BTCUSD=0.9)
+    period = period_of(Interval.H1, HORIZON)
+    found = [judged(lost, after) for after in (period / 2, 1.5 * period, 2.5 * period)]
+    assert found == [Setback(("ETHUSD",)), Setback(("ETHUSD",)), Setback()]
+
+
+def test_model_that_was_good_for_long_is_set_back_when_it_is_bad_in_a_later_period() -> None:
+    good, bad = losses(1, 24 * 90, BTCUSD=0.8), losses(2, 24 * 20, BTCUSD=1.3)
+    later = np.timedelta64(90, "D")
+    own, baseline = (
+        PairedLosses(
+            np.concatenate([before.origins, after.origins + later]),
+            np.concatenate([before.losses, after.losses]),
+            np.full(24 * 110, "BTCUSD"),
+        )
+        for before, after in zip(good, bad, strict=True)
+    )
+    assert judged(LiveLosses(own, baseline, Interval.H1, HORIZON), timedelta(days=110)) != Setback()
+
+
+def test_periods_of_long_bars_hold_as_many_horizons() -> None:
+    assert period_of(Interval.H1, 24) == timedelta(days=30)
+    assert period_of(Interval.D1, 24) == timedelta(days=720)
+
+
+@given(st.floats(1e-4, 0.1), st.floats(1, 1e4))
+def test_bound_is_higher_for_a_smaller_error_rate_and_never_below_that_of_a_single_look(
+    error_rate: float, horizons: float
+) -> None:
+    assert bound(horizons, error_rate) > bound(horizons, 2 * error_rate)
+    assert bound(horizons, error_rate) > -ndtri(error_rate)
+
+
+def test_parts_of_an_error_rate_come_to_no_more_than_the_whole() -> None:
+    assert sum(spent(0.01, period) for period in range(10_000)) == pytest.approx(0.01, rel=1e-3)
 
 
 def model(*lost: str) -> LoadedModel:

@@ -10,7 +10,7 @@ import pytest
 
 from deployments.common.errors import CandlecastError, Unavailable
 from deployments.forecasting.judging.retraining import RetrainingPolicy
-from deployments.forecasting.judging.setback import LIVE_TRAILING, Setback
+from deployments.forecasting.judging.setback import Setback, period_of
 from deployments.forecasting.keeping.keeper import Keeper, KeeperPolicy
 from deployments.forecasting.keeping.store import ForecastStore
 from deployments.forecasting.models import (
@@ -27,6 +27,7 @@ from deployments.forecasting.registry.recalibrations import Recalibrations
 from deployments.forecasting.registry.registry import Registry
 from deployments.forecasting.registry.setbacks import Setbacks
 from deployments.forecasting.training.ledger import TrainingLedger
+from deployments.market_data.models import Interval
 from tests.fakes.forecasting import issued_forecast, model_card, model_tensors
 from tests.fakes.market_data import FakeMarketData, walk_table
 
@@ -226,7 +227,7 @@ async def test_champion_whose_skill_is_gone_is_trained_again(office: Office) -> 
     assert "live skill is gone" in reason
 
 
-async def test_symbol_lost_live_is_set_back_and_served_again_when_the_loss_is_a_month_old(office: Office) -> None:
+async def test_symbol_lost_live_is_set_back_and_served_again_two_periods_later(office: Office) -> None:
     card = office.champion()
     office.issue(range(400), card.version)
     office.issue(range(400), card.version, width=0.0005, symbol="ETHUSD")
@@ -235,7 +236,10 @@ async def test_symbol_lost_live_is_set_back_and_served_again_when_the_loss_is_a_
     setbacks = Setbacks(office.home / "setback")
     setbacks.refresh()
     assert setbacks.of(card.version) == Setback(("ETHUSD",))
-    office.pass_time(LIVE_TRAILING)
+    period = period_of(Interval.H1, HORIZON)
+    office.pass_time(period)
+    assert (await keeper.round()).set_back == {card.version: ("ETHUSD",)}
+    office.pass_time(period)
     assert (await keeper.round()).set_back == {}
     setbacks.refresh()
     assert setbacks.of(card.version) == Setback()

@@ -236,6 +236,22 @@ def test_outcomes_of_a_version_come_in_order_without_what_was_lost(tmp_path: Pat
     assert len(resolved.outcomes("v1", 6, START)) == 0
 
 
+def test_losses_are_those_of_the_outcomes_and_of_too_many_the_same_few(tmp_path: Path) -> None:
+    resolved = ResolvedStore(tmp_path / "resolved.lance")
+    resolved.append([outcome(hour, symbol=symbol) for hour in range(20) for symbol in ("BTCUSD", "ETHUSD")])
+    resolved.append([outcome(30, actual=False), outcome(1, version="v2")])
+    outcomes, (own, baseline) = resolved.outcomes("v1", 3, START), resolved.losses("v1", 3, START)
+    assert own.symbols is not None
+    assert np.array_equal(own.origins, outcomes.origins)
+    assert np.array_equal(own.symbols, outcomes.symbols)
+    assert np.array_equal(own.losses, outcomes.pinball)
+    assert np.array_equal(baseline.losses, outcomes.baseline_pinball)
+    few, again = (resolved.losses("v1", 3, START, most=10)[0] for _ in range(2))
+    assert len(few.losses) == 10
+    assert np.array_equal(few.losses, again.losses)
+    assert len(resolved.losses("v3", 3, START)[0].losses) == 0
+
+
 def test_keys_of_outcomes_are_known_and_forgotten(tmp_path: Path) -> None:
     resolved = ResolvedStore(tmp_path / "resolved.lance")
     resolved.append([outcome(0), outcome(5, actual=False)])

@@ -1,6 +1,7 @@
 """Baselines on series short enough to work out by hand, and their calibration on real candles."""
 
 import pathlib
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,14 @@ from deployments.forecasting.predicting.baselines import (
     MIN_BASELINE_BARS,
     drift_quantiles,
     ewma_quantiles,
+    ewma_quantiles_after,
     ewma_volatility,
     naive_scale,
     seasonal_naive_quantiles,
     standard_quantiles,
 )
 from deployments.forecasting.quantiles import MEDIAN, FloatArray
+from deployments.forecasting.series.windows import moves_of
 from tests.fakes.panels import wavy_closes
 
 ZIGZAG = np.tile([4.0, 4.01], 15)[None, :]
@@ -73,7 +76,7 @@ def test_too_few_bars_are_refused() -> None:
     with pytest.raises(ValueError, match="needs 20 bars and got 19"):
         ewma_quantiles(np.ones((1, MIN_BASELINE_BARS - 1)), horizon=1)
     with pytest.raises(ValueError, match="needs 48 bars"):
-        seasonal_naive_quantiles(np.ones((1, 30)), horizon=1)
+        seasonal_naive_quantiles(np.ones((1, 30)), horizon=1, season=24)
 
 
 def test_missing_values_are_refused() -> None:
@@ -124,7 +127,7 @@ def test_masked_bars_take_no_part_in_any_baseline() -> None:
     padded = np.concatenate([np.repeat(closes[:, :1], 50, axis=1), closes], axis=1)
     known = np.concatenate([np.zeros((1, 50), dtype=bool), np.ones((1, 120), dtype=bool)], axis=1)
 
-    for baseline in (ewma_quantiles, drift_quantiles, seasonal_naive_quantiles):
+    for baseline in (ewma_quantiles, drift_quantiles, partial(seasonal_naive_quantiles, season=24)):
         np.testing.assert_allclose(baseline(padded, 6, known=known), baseline(closes, 6), rtol=1e-9)
     assert naive_scale(padded, known) == pytest.approx(naive_scale(closes))
 
@@ -135,3 +138,10 @@ def test_a_move_across_a_missing_bar_is_no_move_of_one_bar() -> None:
 
     assert ewma_volatility(closes, known=known) == pytest.approx(0.1)
     assert naive_scale(closes, known) == pytest.approx(0.1)
+
+
+def test_moves_that_are_no_numbers_are_refused() -> None:
+    moves = moves_of(np.array([[1.0, 1.1, np.nan, 1.3]]))
+
+    with pytest.raises(ValueError, match="finite"):
+        ewma_quantiles_after(np.array([1.3]), moves, horizon=1)

@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from deployments.forecasting.judging.evaluation import coverage, pinball_losses
 from deployments.forecasting.predicting.calibration import (
     BLENDS,
+    STRETCH_LIMIT,
     Calibration,
     Sample,
     calibrate,
     calibrated,
+    conformal_rank,
     fit_blend,
     fit_stretch,
     horizons_of,
@@ -45,6 +50,33 @@ def test_intervals_of_any_width_are_stretched_to_their_nominal_coverage(width: f
     served = calibrated(fresh.model, fresh.baseline, fitted)
     assert coverage(fresh.actual, served, 80) == pytest.approx(0.80, abs=0.02)
     assert coverage(fresh.actual, served, 90) == pytest.approx(0.90, abs=0.02)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(20, 64), width=st.floats(0.8, 1.2), level=st.sampled_from((50.0, 80.0, 90.0, 95.0)))
+def test_small_calibration_sets_cover_at_least_what_is_promised_on_average(n: int, width: float, level: float) -> None:
+    generator, place = np.random.default_rng(n), QUANTILES.index(round(0.5 + level / 200, 6))
+    quantiles = spread_out(n, width)
+
+    stretches = np.stack([fit_stretch(generator.normal(0.0, 1.0, (n, STEPS)), quantiles) for _ in range(200)])
+
+    covered = 1 - 2 * ndtr(-width * NORMAL[place] * stretches[:, :, place])
+    by_trial = covered.mean(axis=1)
+    assert by_trial.mean() >= level / 100 - 3 * by_trial.std() / len(by_trial) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("n", "probability", "rank"), [(19, 0.95, 19), (20, 0.95, 20), (39, 0.975, 39), (38, 0.975, 39), (99, 0.9, 90)]
+)
+def test_rank_leaves_room_for_the_window_to_come(n: int, probability: float, rank: int) -> None:
+    assert conformal_rank(n, probability) == rank
+
+
+def test_windows_too_few_for_a_rare_quantile_widen_it_as_far_as_it_may() -> None:
+    stretch = fit_stretch(np.zeros((20, STEPS)), spread_out(20, 1.0))
+
+    assert (stretch[:, [0, -1]] == STRETCH_LIMIT).all()
+    assert (stretch[:, 1:4] < 1).all()
 
 
 def test_a_stretch_that_does_not_hold_later_is_not_trusted() -> None:

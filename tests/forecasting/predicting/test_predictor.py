@@ -71,6 +71,14 @@ def test_without_the_models_part_the_baseline_answers() -> None:
     np.testing.assert_allclose(served, ewma_quantiles(past.log_closes, 12), rtol=1e-12)
 
 
+def test_an_answer_that_is_all_the_models_is_what_the_blend_would_make_of_it() -> None:
+    past, whole = pasts(), Predictor(artefact(blend=1.0), CONFIG).quantiles(pasts())
+
+    half = Predictor(artefact(blend=0.5), CONFIG).quantiles(past)
+
+    np.testing.assert_allclose(half, (whole + ewma_quantiles(past.log_closes, 12)) / 2, rtol=1e-12)
+
+
 def test_a_network_without_a_share_leaves_the_answer_to_volatility() -> None:
     silent = {**artefact(), "calibration.stretch": np.ones((12, 9)), "calibration.share": np.zeros(1)}
     predictor, past = Predictor(silent, CONFIG), pasts()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.forecasting.series.season import WEEK, fit_season, hours_of_week
+from deployments.forecasting.series.season import WEEK, fit_season, hours_of_week, season_bars
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.instants import Times, to_numpy
 from deployments.market_data.models import Interval
@@ -34,6 +34,19 @@ def test_the_currency_week_opens_at_one_hour_of_new_york_in_winter_and_summer() 
     hours = hours_of_week(instants(winter, summer), "forex", Interval.H1)
 
     assert hours.tolist() == [6 * 24 + 17, 6 * 24 + 17]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "bars"),
+    [
+        ("24/7", (1440, 288, 96, 48, 24, 6, 7)),
+        ("forex", (1440, 288, 96, 48, 24, 6, 5)),
+        ("XNYS", (390, 78, 26, 13, 7, 2, 5)),
+        ("XTKS", (300, 60, 20, 10, 6, 2, 5)),
+    ],
+)
+def test_season_is_the_markets_own_day_and_of_daily_bars_its_week(calendar: str, bars: tuple[int, ...]) -> None:
+    assert tuple(season_bars(calendar, interval) for interval in Interval) == bars
 
 
 @given(st.integers(0, 6 * 366 * 24))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deployments.forecasting.series.windows import spread, windows_at
+from deployments.forecasting.series.windows import moves_of, spread, windows_at
 from tests.fakes.panels import wavy_panel
 
 
@@ -48,3 +48,23 @@ def test_spread_origins_reach_from_the_first_to_the_last() -> None:
 
     assert (few[0], few[-1], len(few)) == (0, 999, 11)
     assert len(spread(origins, 5_000)) == 1_000
+
+
+def test_a_move_has_a_bar_at_both_of_its_ends() -> None:
+    closes = np.array([[1.0, 2.0, 2.0, 5.0, 6.0]])
+
+    moves = moves_of(closes, np.array([[True, True, False, True, True]]))
+
+    assert moves.came is not None
+    assert moves.came.tolist() == [[1, 0, 0, 1]]
+    assert moves.values.tolist() == [[1, 0, 0, 1]]
+    newest = moves.newest(2)
+    assert newest.came is not None
+    assert (newest.values.tolist(), newest.came.tolist()) == ([[0, 1]], [[0, 1]])
+
+
+def test_where_every_bar_came_no_move_is_masked() -> None:
+    past = windows_at(wavy_panel(40), np.array([20, 30]), 8, 3).past
+
+    assert past.moves.came is None
+    np.testing.assert_array_equal(past.moves.values, np.diff(past.log_closes, axis=1))

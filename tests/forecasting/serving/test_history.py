@@ -1,5 +1,6 @@
 """What a forecast starts from: the same numbers as training, and times at which the market is open."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from deployments.common.errors import TooLittleHistory
 from deployments.forecasting.series.panel import panel_of
 from deployments.forecasting.series.windows import windows_at
+from deployments.forecasting.serving.answer import standing
 from deployments.forecasting.serving.history import coming_times, history_of, past_of
 from deployments.market_data.calendars import calendar_named
 from deployments.market_data.instants import to_numpy
@@ -40,6 +42,18 @@ def test_a_forming_bar_is_left_out() -> None:
 
     assert len(history) == 29
     assert history.last_time == START + timedelta(hours=28)
+
+
+def test_bars_added_up_from_too_few_finer_ones_are_told() -> None:
+    found = candles(wavy_tables(30)["AAAUSD"])
+    doubtful = (START + timedelta(hours=3), START + timedelta(hours=29))
+
+    history = history_of(replace(found, incomplete=doubtful), "24/7")
+
+    _, whole = standing(None, "no model", history_of(found, "24/7"), START, None)
+    _, warnings = standing(None, "no model", history, START, None)
+    newest = f"{doubtful[-1]:%Y-%m-%d %H:%M}Z"
+    assert set(warnings) - set(whole) == {f"2 bars were added up from too few finer ones, the newest at {newest}"}
 
 
 @pytest.mark.parametrize("bars", [0, 5, 19])

@@ -1,5 +1,6 @@
 """The ladder: tasks of many requests in few passes, and the baseline below whatever breaks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -100,3 +101,16 @@ async def test_baseline_is_not_recalibrated() -> None:
     choice = Choice(None, "no model", Recalibration(np.full((24, len(QUANTILES)), 1.5), 100))
     prediction = predict([Task(choice, await history("BTCUSD", 200), 6)])[0]
     assert prediction.raw is None
+
+
+async def test_a_task_with_too_few_bars_to_read_takes_no_model_from_the_others() -> None:
+    model, whole = loaded(0.01), await history("BTCUSD", 200)
+    known = whole.bars.known.copy()
+    known[-40:-1] = False
+    torn = replace(whole, bars=replace(whole.bars, known=known))
+    together = predict([Task(Choice(model), each, 6) for each in (torn, whole)])
+    assert [answer.loaded for answer in together] == [None, model]
+    assert together[0].reason == "39 of the last 48 bars are missing"
+    assert not together[0].failed
+    alone = predict([Task(Choice(model), whole, 6)])[0]
+    assert np.array_equal(together[1].quantiles, alone.quantiles)

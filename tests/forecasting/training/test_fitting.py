@@ -11,14 +11,24 @@ from deployments.common.errors import TooLittleHistory
 from deployments.forecasting.judging.gate import judge
 from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.predicting.recipe import measured
-from deployments.forecasting.quantiles import QUANTILES
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES
 from deployments.forecasting.series.panel import Panel, panel_of, spans_of
 from deployments.forecasting.series.scale import HISTORY_BARS
 from deployments.forecasting.series.windows import windows_at
-from deployments.forecasting.training.fitting import MIN_WINDOWS, contest, fit, material_of, origins_of, scored_origins
+from deployments.forecasting.training.fitting import (
+    MIN_WINDOWS,
+    contest,
+    fit,
+    material_of,
+    origins_of,
+    scored_origins,
+    seasonal_in,
+)
 from deployments.forecasting.training.loop import TrainingConfig
+from deployments.market_data.calendars import calendar_named
 from deployments.market_data.models import CANDLE_SCHEMA, Interval
-from tests.fakes.panels import wavy_panel, wavy_tables
+from tests.fakes.market_data import candle_table
+from tests.fakes.panels import START, wavy_panel, wavy_tables
 
 SHAPE = NetworkConfig(input_size=24, horizon=6, width=16)
 CONFIG = TrainingConfig(max_steps=8, members=2, batch=64, check_every=4)
@@ -35,6 +45,35 @@ def test_a_fitted_model_is_scored_beside_baseline_and_champion_on_the_same_windo
     assert outcome.candidate.pinball < 1.02 * outcome.baseline.pinball
     assert judge(outcome.candidate, outcome.baseline).verdict == "promote"
     assert judge(outcome.candidate, outcome.baseline, outcome.champion).verdict == "keep"
+
+
+def test_seasonal_forecast_repeats_each_symbols_own_day() -> None:
+    symbols, calendars, bars = ("BTCUSD", "AAPL"), {"BTCUSD": "24/7", "AAPL": "XNYS"}, 400
+    tables = {}
+    for symbol in symbols:
+        due = calendar_named(calendars[symbol]).next_bars(Interval.H1, START, bars)
+        rising = candle_table(START, [100.0 + bar for bar in range(bars)])
+        tables[symbol] = rising.set_column(0, "time", pa.array(due, CANDLE_SCHEMA.field("time").type))
+    panel = panel_of(tables, Interval.H1, calendars)
+    origins = panel.offsets[1:] - 40
+
+    medians = np.exp(seasonal_in(panel, origins, 30)[:, :, MEDIAN])
+
+    for place, origin in enumerate(origins):
+        season = 7 if panel.symbols_at(origins)[place] == "AAPL" else 24
+        last = np.exp(panel.log_closes[origin + 1 - season : origin + 1])
+        assert medians[place] == pytest.approx(np.resize(last, 30))
+
+
+def test_day_of_minutes_is_repeated_though_a_model_reads_less() -> None:
+    minutes = 2 * 1_440 + 40
+    closes = [100.0 + minute % 1_440 for minute in range(minutes)]
+    panel = panel_of({"BTCUSD": candle_table(START, closes, Interval.M1)}, Interval.M1)
+
+    quantiles = seasonal_in(panel, np.array([minutes - 31]), 30)
+
+    assert np.exp(quantiles[0, :, MEDIAN]) == pytest.approx(closes[-30:])
+    assert np.ptp(quantiles) < 1e-3 + np.ptp(np.log(closes[-30:]))
 
 
 def test_the_configuration_says_how_the_model_was_made() -> None:

@@ -84,6 +84,17 @@ def test_a_state_tells_the_best_that_was_found_so_far(material: Material) -> Non
     assert all(same(*pair) for pair in zip(trained_of(states[-1]).members, trained.members, strict=True))
 
 
+def test_checkpoints_may_be_rarer_than_checks_and_come_at_the_end_of_each_member(material: Material) -> None:
+    states: list[State] = []
+    told: list[int] = []
+    hooks = Hooks(on_progress=lambda step, *_: told.append(step), on_checkpoint=states.append, checkpoint_every=2)
+
+    train(material, SHAPE, replace(TWO, max_steps=24), hooks=hooks)
+
+    assert told == [4, 8, 12, 16, 20, 24]
+    assert [state.steps for state in states] == [8, 12, 20, 24]
+
+
 def test_brain_floats_learn_too(material: Material) -> None:
     trained = train(material, SHAPE, replace(CONFIG, precision="bfloat16"))
 
