@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deployments.common.errors import CandlecastError
@@ -46,8 +47,9 @@ def main() -> None:
     """Run the command line; errors are one message without a traceback, and a status of 1."""
     try:
         app()
-    except (StackError, CandlecastError) as error:
-        Console(stderr=True).print(f"[red]candlecast:[/red] {error}", highlight=False, soft_wrap=True)
+    except (StackError, CandlecastError, OSError) as error:  # OSError: a file or folder that cannot be had
+        # Escaped: what an error names, such as a file `[/tmp]`, is no markup.
+        Console(stderr=True).print(f"[red]candlecast:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -174,9 +176,12 @@ def env(home: Home = None) -> None:
 
 
 @app.command()
-def login(home: Home = None) -> None:
+def login(
+    home: Home = None,
+    scope: Annotated[Scope, typer.Option(help="What the session may do; admin may promote models")] = Scope.OPERATE,
+) -> None:
     """Print a one-time address that logs a browser in."""
-    typer.echo(status.stack_api(open_home(home)).login_link())
+    typer.echo(status.stack_api(open_home(home)).login_link(scope))
 
 
 @app.command()

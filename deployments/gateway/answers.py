@@ -12,7 +12,7 @@ from deployments.analysis.models import Analysis
 from deployments.common.errors import CandlecastError
 from deployments.forecasting.models import AccuracyRow, Forecast, ModelRef, PastForecast, TrainingRun
 from deployments.gateway.encoding import to_json
-from deployments.gateway.models import Scope
+from deployments.gateway.models import CallerKind, Scope
 from deployments.gateway.problems import problem_of
 from deployments.market_data.models import (
     Bar,
@@ -94,6 +94,14 @@ class LoginLinkAnswer(BaseModel):
     url_path: str
     expires_at: datetime
     scope: Scope
+
+
+class SessionAnswer(BaseModel):
+    """Who calls, and every scope that the caller's own include."""
+
+    name: str
+    kind: CallerKind
+    scopes: list[Scope]
 
 
 class HealthAnswer(BaseModel):

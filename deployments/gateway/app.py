@@ -112,6 +112,7 @@ def _add_routes(app: FastAPI) -> None:
         routes_knowledge.operate,
         routes_analysis.read,
         routes_events.read,
+        routes_pages.read,
         routes_pages.admin,
         routes_pages.pages,
     ):

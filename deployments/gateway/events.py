@@ -17,6 +17,8 @@ log = logger(__name__)
 QUEUE = 512
 """Events that may wait for a slow listener before it is cut off; it comes back with `Last-Event-ID`."""
 RING = 10_000
+KNOWN = 20_000
+"""Things whose last sight is remembered, ten times what is watched: anybody may ask for forecasts of any horizon."""
 
 EVENT_ID = re.compile(r"([0-9]{1,15})-([0-9]{1,9})")
 
@@ -89,7 +91,12 @@ class EventHub:
         """Take in what is known to be the case now, and tell what of it is new."""
         for name, data in changes(self._known, seen):
             self._tell(name, data)
-        self._known.update(seen)
+        for key, sight in seen.items():
+            self._known.pop(key, None)
+            self._known[key] = sight
+        while len(self._known) > KNOWN:
+            # The one seen the longest ago; were it seen again, it would be told once more.
+            self._known.pop(next(iter(self._known)))
 
     async def listen(self, last_id: str = "") -> AsyncIterator[ServerEvent]:
         """Yield the events kept since `last_id`, then each as it happens; ends when the listener is too slow."""

@@ -61,7 +61,7 @@ def problem_response(error: CandlecastError, headers: Mapping[str, str] | None =
 
 def from_validation(error: RequestValidationError) -> InvalidRequest:
     """Name each field that FastAPI refused; a body field goes by its own name."""
-    fields = tuple((_field(tuple(item["loc"])), str(item["msg"])) for item in error.errors())
+    fields = tuple((_field(tuple(item["loc"])), _said(item)) for item in error.errors())
     names = ", ".join(dict.fromkeys(name for name, _ in fields))
     return InvalidRequest(f"the request is malformed: {names}", fields)
 
@@ -114,7 +114,15 @@ def _slashed_name(scope: Scope) -> InvalidRequest | None:
 
 
 def _field(location: tuple[int | str, ...]) -> str:
-    parts = [str(part) for part in location]
-    if len(parts) > 1 and re.fullmatch("path|query|header|cookie|body", parts[0]):
-        parts = parts[1:]
-    return ".".join(parts)
+    match location:
+        case ("body", int()):  # where the JSON breaks off, which is no field
+            return "body"
+        case ("path" | "query" | "header" | "cookie" | "body", _, *_):
+            location = location[1:]
+    return ".".join(map(str, location))
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    if tuple(item["loc"]) == ("body",) and item["type"] == "model_attributes_type":
+        return "must be a JSON object, sent with `Content-Type: application/json`"
+    return str(item["msg"]).removeprefix("Value error, ")

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from deployments.common.errors import UnknownRoute
-from deployments.gateway.answers import LoginLinkAnswer, json_answer
+from deployments.gateway.answers import LoginLinkAnswer, SessionAnswer, json_answer
 from deployments.gateway.bodies import LoginLinkBody
-from deployments.gateway.models import Scope
+from deployments.gateway.models import Caller, Scope
 from deployments.gateway.pages import (
     LINK_SPENT,
     LOGIN,
@@ -24,6 +24,7 @@ from deployments.gateway.problems import PAGE
 from deployments.gateway.routing import router
 
 pages = APIRouter(include_in_schema=False)
+read = router("login", Scope.READ)
 admin = router("login", Scope.ADMIN)
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -102,6 +103,14 @@ async def logout(parts: PartsGiven) -> Response:
     answer = Response(status_code=204)
     answer.delete_cookie(parts.sessions.cookie_name, httponly=True, samesite="strict")
     return answer
+
+
+@read.get("/session", response_model=SessionAnswer)
+async def session(request: Request) -> Response:
+    """Return who calls and what they may do, so that a page offers only what will be allowed."""
+    caller: Caller = request.state.caller
+    allowed = [scope for scope in Scope if caller.may(scope)]
+    return json_answer({"name": caller.name, "kind": caller.kind, "scopes": allowed})
 
 
 @admin.post("/login-links", status_code=201, response_model=LoginLinkAnswer)

@@ -116,7 +116,7 @@ def forecast_sight(forecast: Forecast) -> dict[Key, Sight]:
         "model": forecast.model,
     }
     about = f"{forecast.symbol}/{forecast.interval}/{forecast.horizon}"
-    # Not `issued_at`: every answer has its own, so each reader of the news would make more of them.
+    # Not `issued_at`: every replica has its own, so each reader of the news might make more of them.
     return {("forecast", about): Sight(data, (forecast.data_as_of, forecast.model))}
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 
+from deployments.gateway.models import Scope
 from deployments.local_stack.errors import StackError
+from deployments.local_stack.refusals import told
 
 POLL_S = 0.5
 
@@ -61,13 +63,12 @@ class StackApi:
             time.sleep(POLL_S / 5)
         raise StackError(f"{self._url} did not answer within {timeout_s:g} s")
 
-    def login_link(self) -> str:
-        """Return a one-time address that logs a browser in."""
-        return self._url + str(self.post("/api/v1/login-links", {})["url_path"])
+    def login_link(self, scope: Scope = Scope.OPERATE) -> str:
+        """Return a one-time address that opens a session of this scope in a browser."""
+        return self._url + str(self.post("/api/v1/login-links", {"scope": scope.value})["url_path"])
 
 
 def _content(answer: httpx.Response) -> Any:
     if answer.is_error:
-        asked = f"{answer.request.method} {answer.request.url.raw_path.decode()}"
-        raise StackError(f"{asked}: {answer.status_code} {answer.text[:500]}")
+        raise StackError(told(answer))
     return answer.json() if answer.content else None

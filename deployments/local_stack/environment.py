@@ -13,6 +13,10 @@ _GRPC_MESSAGE_BYTES = 256 * 1024 * 1024
 """Candles of a batch travel in one message; Serve's own limit of 4 MiB is less than 50,000 of them."""
 
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables of a shell that no head inherits: unless they are set, Ray gives each replica as many threads as CPUs."""
+
+
 class Profile(StrEnum):
     """How HTTP reaches the gateway: through Serve's own proxy on loopback, or through HAProxy on all interfaces."""
 
@@ -86,8 +90,9 @@ def head_environment(home: StackHome, profile: Profile, services: dict[str, str]
     }
     if profile is Profile.PERFORMANCE:
         environment["CANDLECAST_PUBLIC"] = "true"  # HAProxy listens on all interfaces
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
-        environment.pop(name, None)  # they would lead the head's own processes elsewhere
+    # The addresses would lead the head's own processes elsewhere.
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", *THREADS):
+        environment.pop(name, None)
     password = environment.pop("TIMESCALEDB_PASSWORD", "")
     if password:
         file = home.root / "timescaledb_password"

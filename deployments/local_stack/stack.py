@@ -13,6 +13,7 @@ from typing import Any
 from deployments.common.errors import NotFound
 from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
+from deployments.knowledge.models import SyncState
 from deployments.local_stack import processes
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.config import SERVE_CONFIG, stack_config
@@ -206,7 +207,12 @@ class Stack:
 
 
 def trigger_sync(api: StackApi) -> None:
-    """Start a sync cycle: the sync's own first one found an empty database, and the next comes minutes later."""
+    """Start a sync cycle: the sync's own first one found an empty database, and the next comes minutes later.
+
+    One that is stopped, by `RAG_SYNC_ENABLED` or by hand, stays so.
+    """
+    if api.get("/api/v1/sync/status")["state"] == SyncState.STOPPED:
+        return
     api.post("/api/v1/sync/trigger")
 
 

@@ -1,15 +1,20 @@
 import { Problem, problemFrom } from "./problem";
 import { sseMessages, type SseMessage } from "./sse";
 import type {
+  AccuracyRow,
   Analysis,
   Candles,
+  Decision,
   Forecast,
   Interval,
   Language,
   LatestCandle,
+  ModelCard,
   ModelList,
+  PastForecast,
   QualityReport,
   SearchAnswer,
+  Session,
   SymbolPage,
   SyncStatus,
   TrainingRun,
@@ -55,8 +60,36 @@ export class Api {
     return this.get(`/forecast/${encodeURIComponent(symbol)}`, { interval, horizon, level: "80,90" }, signal);
   }
 
+  /** Read the newest forecasts of a symbol, of any interval and horizon, with what followed them. */
+  async history(symbol: string, limit: number, signal: AbortSignal): Promise<PastForecast[]> {
+    const path = `/forecast/${encodeURIComponent(symbol)}/history`;
+    return (await this.get<{ forecasts: PastForecast[] }>(path, { limit }, signal)).forecasts;
+  }
+
+  /** Read the live scores of one symbol's forecasts, or of all symbols'. */
+  async accuracy(symbol: string | null, signal: AbortSignal): Promise<AccuracyRow[]> {
+    const path = symbol === null ? "/accuracy" : `/forecast/${encodeURIComponent(symbol)}/accuracy`;
+    return (await this.get<{ rows: AccuracyRow[] }>(path, {}, signal)).rows;
+  }
+
   models(signal: AbortSignal): Promise<ModelList> {
     return this.get("/models", {}, signal);
+  }
+
+  model(version: string, signal: AbortSignal): Promise<ModelCard> {
+    return this.get(`/models/${encodeURIComponent(version)}`, {}, signal);
+  }
+
+  promote(version: string, force: boolean): Promise<Decision> {
+    return this.send("POST", `/models/${encodeURIComponent(version)}/promote`, { force });
+  }
+
+  rollback(): Promise<Decision> {
+    return this.send("POST", "/models/rollback");
+  }
+
+  session(signal: AbortSignal): Promise<Session> {
+    return this.get("/session", {}, signal);
   }
 
   async trainingRuns(signal: AbortSignal): Promise<TrainingRun[]> {

@@ -12,17 +12,25 @@ import {
   type UTCTimestamp,
   type WhitespaceData,
 } from "lightweight-charts";
+import { MOST_EARLIER, type EarlierFan } from "./earlier";
 import { fanPoints, type FanPoint } from "./fan";
 import { fanDatum, FanView, type FanDatum, type FanOptions } from "./fan_series";
 import { chartTime } from "./format";
 import { color, font } from "./theme";
 import type { Bar, Forecast } from "./types";
 
+/** What an earlier forecast had said of the instant under the crosshair. */
+export interface EarlierReading {
+  fan: EarlierFan;
+  point: FanPoint;
+}
+
 /** What lies under the crosshair, or at the newest bar and the end of the horizon without one. */
 export interface ChartReading {
   bar: Bar | null;
   previous: Bar | null;
   fan: FanPoint | null;
+  earlier: EarlierReading[];
 }
 
 type FanSeries = ISeriesApi<"Custom", Time, FanDatum | WhitespaceData, FanOptions, DeepPartial<FanOptions>>;
@@ -35,7 +43,7 @@ const LOCALE = "en-GB";
 
 const seconds = (time: string): UTCTimestamp => (Date.parse(time) / 1000) as UTCTimestamp;
 
-/** Candles, volume and the forecast fan in one pane; knows nothing of the API's calls. */
+/** Candles, volume, the forecast fan and earlier ones in one pane; knows nothing of the API's calls. */
 export class CandleChart {
   onRead: (reading: ChartReading) => void = () => undefined;
   onNearStart: () => void = () => undefined;
@@ -43,6 +51,9 @@ export class CandleChart {
   private readonly candles: ISeriesApi<"Candlestick">;
   private readonly volume: ISeriesApi<"Histogram">;
   private readonly fan: FanSeries;
+  /** One series each, because fans overlap; they lie under the candles, and those not needed are empty. */
+  private readonly earlierSeries: FanSeries[];
+  private earlier: EarlierFan[] = [];
   private bars: Bar[] = [];
   private forming: Bar | null = null;
   private forecast: Forecast | null = null;
@@ -59,10 +70,8 @@ export class CandleChart {
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.12, bottom: 0.2 } },
     });
     this.volume = this.addVolume();
-    this.fan = this.chart.addCustomSeries<FanDatum, FanOptions>(new FanView(), {
-      lastValueVisible: false,
-      priceLineVisible: false,
-    });
+    this.earlierSeries = Array.from({ length: MOST_EARLIER }, () => this.addFan());
+    this.fan = this.addFan();
     this.candles = this.chart.addSeries(CandlestickSeries, { priceLineStyle: LineStyle.Dotted });
     this.chart.subscribeCrosshairMove((moved) => this.read(moved));
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
@@ -81,7 +90,7 @@ export class CandleChart {
     this.forming = this.ifAhead(forming);
     const priceFormat = { type: "price", precision: digits, minMove: 10 ** -digits } as const;
     this.candles.applyOptions({ priceFormat });
-    this.fan.applyOptions({ priceFormat });
+    [this.fan, ...this.earlierSeries].forEach((series) => series.applyOptions({ priceFormat }));
     this.container.dataset["candles"] = String(bars.length);
     this.drawCandles();
     this.drawFan();
@@ -97,6 +106,13 @@ export class CandleChart {
     this.forecast = forecast;
     this.container.dataset["forecastPoints"] = String(forecast?.points.length ?? 0);
     this.drawFan();
+  }
+
+  /** Lay earlier forecasts under the candles that followed them; at most as many as there are series. */
+  setEarlier(fans: EarlierFan[]): void {
+    this.earlier = fans;
+    this.container.dataset["earlier"] = String(fans.length);
+    this.earlierSeries.forEach((series, index) => series.setData((fans[index]?.points ?? []).map(fanDatum)));
   }
 
   /** Move the window to the newest bars and leave room for the forecast. */
@@ -131,7 +147,14 @@ export class CandleChart {
       medianColor: color("fan"),
       endColor: color("muted"),
     });
+    const faint = { bandColors: [color("earlier-band")], medianColor: color("earlier"), medianWidth: 1 };
+    this.earlierSeries.forEach((series) => series.applyOptions(faint));
     this.drawCandles();
+  }
+
+  private addFan(): FanSeries {
+    const options = { lastValueVisible: false, priceLineVisible: false };
+    return this.chart.addCustomSeries<FanDatum, FanOptions>(new FanView(), options);
   }
 
   private addVolume(): ISeriesApi<"Histogram"> {
@@ -177,6 +200,15 @@ export class CandleChart {
     const index = time === undefined ? this.bars.length - 1 : bars.findLastIndex((bar) => seconds(bar.time) === time);
     const ahead = this.points.slice(1);
     const fan = time === undefined ? ahead.at(-1) : ahead.find((point) => point.time === time);
-    this.onRead({ bar: bars[index] ?? null, previous: bars[index - 1] ?? null, fan: fan ?? null });
+    const earlier = time === undefined ? [] : this.earlierAt(time);
+    this.onRead({ bar: bars[index] ?? null, previous: bars[index - 1] ?? null, fan: fan ?? null, earlier });
+  }
+
+  /** Find what earlier forecasts had said of a time, the newest first; where a fan opens it says nothing. */
+  private earlierAt(time: number): EarlierReading[] {
+    return this.earlier.toReversed().flatMap((fan) => {
+      const point = fan.points.slice(1).find((candidate) => candidate.time === time);
+      return point ? [{ fan, point }] : [];
+    });
   }
 }

@@ -55,6 +55,23 @@ export function emptyState(what: string, todo: string): HTMLElement {
   return el("div", { class: "empty" }, el("p", { class: "empty-what" }, what), el("p", {}, todo));
 }
 
+/** Hide what most readers do not need behind its title; `key` keeps it open while the page refreshes. */
+export function fold(key: string, title: string, ...children: Child[]): HTMLDetailsElement {
+  const summary = el("summary", { "data-key": `${key} title` }, title);
+  return el("details", { class: "fold", "data-key": key }, summary, ...children);
+}
+
+/** Lay out a table with named columns inside a frame that scrolls by itself, also by keyboard. */
+export function table(key: string, label: string, columns: string[], lines: Child[][]): HTMLElement {
+  const head = el("tr", {}, ...columns.map((column) => el("th", { scope: "col" }, column)));
+  const body = lines.map((cells) => el("tr", {}, ...cells.map((cell) => el("td", {}, cell))));
+  return el(
+    "div",
+    { class: "table-scroll", role: "region", "aria-label": label, tabindex: 0, "data-key": key },
+    el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)),
+  );
+}
+
 export function skeleton(lines = 3): HTMLElement {
   const bars = Array.from({ length: lines }, () => el("div", { class: "skeleton-line" }));
   return el("div", { class: "skeleton", role: "status", "aria-label": "Loading" }, ...bars);

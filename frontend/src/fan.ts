@@ -27,7 +27,7 @@ export interface FanOrigin {
 }
 
 /** Open the fan at the origin and lead it through the forecast's points after it. */
-export function fanPoints(origin: FanOrigin, forecast: Forecast | null): FanPoint[] {
+export function fanPoints(origin: FanOrigin, forecast: Pick<Forecast, "levels" | "points"> | null): FanPoint[] {
   const levels = (forecast?.levels ?? []).toSorted((a, b) => b - a);
   const start = { time: origin.time, median: origin.close, bands: levels.map((level) => pinch(level, origin.close)) };
   const points = (forecast?.points ?? []).map((point) => ({

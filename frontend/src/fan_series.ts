@@ -24,13 +24,14 @@ export interface FanOptions extends CustomSeriesOptions {
   /** Fills from the widest band to the narrowest; they lie on top of each other. */
   bandColors: string[];
   medianColor: string;
+  medianWidth: number;
+  /** Of the line where the data end; none where it is empty. */
   endColor: string;
 }
 
 type Data = PaneRendererCustomData<Time, FanDatum>;
 type Step = { x: number; point: FanPoint };
 
-const MEDIAN_WIDTH = 2;
 const DASH = [4, 4];
 
 export function fanDatum(point: FanPoint): FanDatum {
@@ -57,7 +58,7 @@ export class FanView implements ICustomSeriesPaneView<Time, FanDatum, FanOptions
   }
 
   defaultOptions(): FanOptions {
-    return { ...customSeriesDefaultOptions, bandColors: [], medianColor: "", endColor: "" };
+    return { ...customSeriesDefaultOptions, bandColors: [], medianColor: "", medianWidth: 2, endColor: "" };
   }
 }
 
@@ -76,11 +77,12 @@ class FanRenderer implements ICustomSeriesPaneRenderer {
     // The whole fan is drawn, not only its visible bars: a band cut at the window's edge would lose its slope.
     const steps = data.bars.map((bar) => ({ x: bar.x, point: bar.originalData.point }));
     target.useMediaCoordinateSpace(({ context, mediaSize }) => {
-      drawEnd(context, (steps[0]?.x ?? 0) + data.barSpacing / 2, mediaSize.height, options.endColor);
+      const end = (steps[0]?.x ?? 0) + data.barSpacing / 2;
+      if (options.endColor) drawEnd(context, end, mediaSize.height, options.endColor);
       fanLevels(steps.map(({ point }) => point)).forEach((level, index) => {
         fillOutline(context, bandOutline(steps, level, toY), options.bandColors[index] ?? options.medianColor);
       });
-      strokeMedian(context, steps, toY, options.medianColor);
+      strokeMedian(context, steps, toY, options);
     });
   }
 }
@@ -109,15 +111,15 @@ function strokeMedian(
   context: CanvasRenderingContext2D,
   steps: Step[],
   toY: PriceToCoordinateConverter,
-  color: string,
+  { medianColor, medianWidth }: FanOptions,
 ): void {
   const line = steps.flatMap(({ x, point }) => {
     const y = toY(point.median);
     return y === null ? [] : [{ x, y }];
   });
   if (line.length < 2) return;
-  context.strokeStyle = color;
-  context.lineWidth = MEDIAN_WIDTH;
+  context.strokeStyle = medianColor;
+  context.lineWidth = medianWidth;
   context.lineJoin = "round";
   trace(context, line);
   context.stroke();

@@ -8,11 +8,13 @@ import { HealthStrip } from "./cards/health";
 import { KnowledgeCard } from "./cards/knowledge";
 import { ModelCard } from "./cards/model";
 import { QualityCard } from "./cards/quality";
+import { ScoresCard } from "./cards/scores";
 import { SymbolsCard } from "./cards/symbols";
 import { SyncCard } from "./cards/sync";
 import { EventStream } from "./events";
 import { layout } from "./layout";
 import { formatHash, parseHash, type Selection } from "./route";
+import { showWhatIsAllowed } from "./session";
 import { onSystemTheme, restoreTheme, toggleTheme } from "./theme";
 import "./styles.css";
 
@@ -31,14 +33,19 @@ function start(): void {
     ({ symbol }) => location.replace(formatHash({ ...parseHash(location.hash), symbol })),
   );
   const chart = new ChartCard(api, symbols.categoryOf, navigate);
-  const forecast = new ForecastCard(api, symbols.categoryOf, (value) => chart.setForecast(value));
+  const scores = new ScoresCard(api);
+  const forecast = new ForecastCard(api, symbols.categoryOf, (value) => {
+    chart.setForecast(value);
+    scores.setForecast(value);
+  });
   const health = new HealthStrip(api);
   const main = [chart, new AnalysisCard(api), new KnowledgeCard(api), new QualityCard(api)];
-  const side = [forecast, new ModelCard(api), new SyncCard(api)];
+  const side = [forecast, scores, new ModelCard(api), new SyncCard(api)];
   const cards: Card[] = [symbols, ...main, ...side, health];
   page.place({ symbols, health, main, side });
 
   const follow = (): void => {
+    void showWhatIsAllowed(api);
     const selection = parseHash(location.hash);
     document.title = selection.symbol ? `${selection.symbol} · Candlecast` : "Candlecast";
     if (selection.symbol) cards.forEach((card) => card.show(selection));

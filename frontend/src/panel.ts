@@ -1,4 +1,6 @@
+import { ageOf } from "./age";
 import { el, fill, skeleton, type Child } from "./dom";
+import { keepPlace } from "./place";
 import { asProblem, isAbort, type Problem } from "./problem";
 
 /** What every card of the page looks like from outside. */
@@ -21,6 +23,7 @@ export class Panel {
   private readonly refusal = el("div", { class: "panel-notice", "aria-live": "polite" });
   private readonly body = el("div", { class: "panel-body" });
   private key: string | null = null;
+  private readAt = "";
   private flight: AbortController | null = null;
 
   constructor(private readonly options: PanelOptions) {
@@ -44,7 +47,7 @@ export class Panel {
     this.body.setAttribute("aria-busy", "true");
     try {
       const value = await fetch(flight.signal);
-      if (!flight.signal.aborted) this.put(draw(value));
+      if (!flight.signal.aborted) this.put(draw(value), new Date().toISOString());
     } catch (error) {
       if (!isAbort(error) && !flight.signal.aborted) this.fail(error, () => void this.load(key, fetch, draw));
     } finally {
@@ -55,13 +58,19 @@ export class Panel {
   /** Show this instead of whatever is there or on its way. */
   draw(...children: Child[]): void {
     this.flight?.abort();
-    this.put(children);
+    this.put(children, new Date().toISOString());
   }
 
-  /** Show a problem above the content; a skeleton has nothing to say any more and goes. */
+  /** Show what was read already in another light, leaving alone what is on its way. */
+  redraw(...children: Child[]): void {
+    keepPlace(this.body, () => fill(this.body, ...children));
+  }
+
+  /** Show a problem above the content and how old that is; a skeleton has nothing to say any more and goes. */
   fail(error: unknown, retry?: () => void): void {
     this.body.querySelector(":scope > .skeleton")?.remove();
-    fill(this.notice, problemView(asProblem(error), retry));
+    const stale = this.readAt && el("p", { class: "muted" }, "What stands below was read ", ageOf(this.readAt), ".");
+    fill(this.notice, problemView(asProblem(error), retry), stale);
   }
 
   /** Run an order of the user's: the buttons wait, a refusal is explained in place until the next order. */
@@ -75,6 +84,8 @@ export class Panel {
       const problem = asProblem(error);
       this.element.classList.toggle("is-forbidden", problem.isForbidden);
       fill(this.refusal, problemView(problem));
+      // The button may stand far below the place where the answer does.
+      this.refusal.scrollIntoView({ block: "nearest" });
     } finally {
       buttons.forEach((button) => (button.disabled = false));
     }
@@ -82,12 +93,13 @@ export class Panel {
 
   private clear(key: string): void {
     this.key = key;
-    this.put([skeleton(this.options.skeletonLines)]);
+    this.put([skeleton(this.options.skeletonLines)], "");
   }
 
-  private put(children: Child[]): void {
+  private put(children: Child[], readAt: string): void {
+    this.readAt = readAt;
     fill(this.notice);
-    fill(this.body, ...children);
+    this.redraw(...children);
   }
 }
 
@@ -108,7 +120,7 @@ export function problemView(problem: Problem, retry?: () => void): HTMLElement {
 }
 
 const FORBIDDEN_HINT =
-  "This session may read only. Open a login link made with the scope “operate” to change things from here.";
+  "This session may not do that. Open a link of “candlecast login --scope operate”, or “admin” to change models.";
 
 function problemTitle(problem: Problem): Child {
   if (!problem.type.startsWith("/")) return problem.title;

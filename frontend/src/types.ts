@@ -61,6 +61,11 @@ export interface QuarantinedRow {
   time: string;
   check: string;
   reason: string;
+  open: number | null;
+  high: number | null;
+  low: number | null;
+  close: number | null;
+  volume: number | null;
 }
 
 export interface Finding {
@@ -119,12 +124,32 @@ export interface Forecast {
   warnings: string[];
 }
 
+/** An earlier forecast with the closes that followed; losses, in log price, once every bar has come. */
+export interface PastForecast {
+  forecast: Forecast;
+  realised: (number | null)[];
+  pinball: number | null;
+  baseline_pinball: number | null;
+}
+
+/** Live scores of one model on one symbol, beside the baseline that was issued with each forecast. */
+export interface AccuracyRow {
+  symbol: string;
+  interval: Interval;
+  horizon: number;
+  model: string;
+  version: string | null;
+  skill: Skill;
+}
+
 export interface Decision {
   version: string;
   verdict: string;
   reason: string;
   decided_at: string;
   replaced: string | null;
+  evidence: Record<string, number>;
+  lost_symbols: string[];
 }
 
 export interface ModelCard {
@@ -138,12 +163,18 @@ export interface ModelCard {
   data_end: string;
   symbols: string[];
   decision: Decision | null;
+  sha256: string;
+  data_sha256: string;
+  seed: number;
+  code_version: string;
 }
 
 export interface ModelList {
   models: ModelCard[];
   champions: Record<string, string>;
   history: Decision[];
+  /** Why a champion does not serve, by its series; of a registry that is away under the empty name. */
+  faults: Record<string, string>;
 }
 
 export interface TrainingRun {
@@ -161,6 +192,15 @@ export interface TrainingRun {
   version: string | null;
   decision: Decision | null;
   error: string;
+}
+
+export type Scope = "read" | "operate" | "admin";
+
+/** Who looks at the page, and everything that they may do. */
+export interface Session {
+  name: string;
+  kind: "key" | "session";
+  scopes: Scope[];
 }
 
 export interface SearchHit {

@@ -38,6 +38,24 @@ describe("requests", () => {
     expect(calls[0]?.init?.body).toBe('{"interval":"1h","horizon":24}');
   });
 
+  it("ask for the history and the scores of one symbol, or the scores of all", async () => {
+    const { api, calls } = apiAnswering(() => Response.json({ forecasts: [], rows: [] }));
+    await api.history("BRK.B", 240, signal);
+    await api.accuracy("BRK.B", signal);
+    await api.accuracy(null, signal);
+    expect(calls.map(({ url }) => url)).toEqual([
+      "/api/v1/forecast/BRK.B/history?limit=240",
+      "/api/v1/forecast/BRK.B/accuracy",
+      "/api/v1/accuracy",
+    ]);
+  });
+
+  it("overrule the judge only when told to", async () => {
+    const { api, calls } = apiAnswering(() => Response.json({ verdict: "promote" }));
+    await api.promote("v1", false);
+    expect([calls[0]?.url, calls[0]?.init?.body]).toEqual(["/api/v1/models/v1/promote", '{"force":false}']);
+  });
+
   it("accept an answer without content", async () => {
     const { api } = apiAnswering(() => new Response(null, { status: 204 }));
     await expect(api.stopTraining("t1")).resolves.toBeUndefined();

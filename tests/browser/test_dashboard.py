@@ -1,7 +1,5 @@
 """The dashboard in a real browser, on the real graph."""
 
-import shutil
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,37 +9,13 @@ from tests.running_stack import RunningStack
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.ray,
     pytest.mark.db,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
 ]
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def page(stack: RunningStack) -> Iterator["Page"]:
-    """A page that was logged in by a one-time link; errors of scripts and of the content policy fail it at its end."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(stack.command("login").strip())
-        yield page
-        browser.close()
-        assert errors == []
 
 
 def test_a_link_opens_the_dashboard_once(stack: RunningStack, page: "Page") -> None:

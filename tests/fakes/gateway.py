@@ -61,6 +61,7 @@ from deployments.knowledge.models import (
     SyncState,
     SyncStatus,
 )
+from deployments.market_data.findings import QualityReport
 from deployments.market_data.models import (
     CandleQuery,
     Candles,
@@ -71,7 +72,6 @@ from deployments.market_data.models import (
     LatestCandle,
     ManagedSymbol,
     MarketDataHealth,
-    QualityReport,
     QueryLogEntry,
     Source,
     SymbolDraft,
@@ -193,9 +193,10 @@ class FakeMarket:
 
 
 class FakeForecaster:
-    """One champion, one run, and forecasts that say what they were asked."""
+    """One champion, one run, and forecasts that say what they were asked, each issued at `issued_at`."""
 
     def __init__(self) -> None:
+        self.issued_at, self.warnings = NOW, tuple[str, ...]()
         self.run = TrainingRun(RUN, TrainingState.RUNNING, "training", TrainingRequest(), START, START, 3, 10)
         self.log = "step 1\nstep 2\n"
         self.champions = {"1h-h24": VERSION}
@@ -203,9 +204,8 @@ class FakeForecaster:
         self.started: list[TrainingRequest] = []
 
     async def forecast(self, request: ForecastRequest) -> Forecast:
-        if request.symbol not in {"BTCUSD", "ETHUSD"}:
-            raise UnknownSymbol(f"{request.symbol} is unknown")
-        return forecast(request)
+        _check_known(request.symbol)
+        return replace(forecast(request), issued_at=self.issued_at, warnings=self.warnings)
 
     async def forecast_batch(
         self, symbols: tuple[str, ...], request: ForecastRequest
@@ -220,9 +220,11 @@ class FakeForecaster:
 
     async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
         del since
+        _check_known(symbol)
         return self.past.get(symbol, ())[:limit]
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
+        _check_known(symbol or "BTCUSD")
         return (AccuracyRow(symbol or "BTCUSD", Interval.H1, 24, "nhits", VERSION, _SKILL),)
 
     async def models(self) -> ModelList:
@@ -351,6 +353,11 @@ class Fakes:
         self.knowledge = FakeKnowledge()
         self.analyst = FakeAnalyst()
         self.services = Services(self.market_data, self.forecaster, self.knowledge, self.analyst)
+
+
+def _check_known(symbol: str) -> None:
+    if symbol not in {"BTCUSD", "ETHUSD"}:
+        raise UnknownSymbol(f"{symbol} is unknown")
 
 
 def forecast(request: ForecastRequest, issued_at: datetime = NOW) -> Forecast:

@@ -72,6 +72,7 @@ ROUTES = (
     Route(Scope.READ, "GET", f"{API}/analyses/{{id}}", f"{API}/analyses/a1"),
     # Its endless answer to those who may is the subject of test_events.py; here it refuses an overlong header.
     Route(Scope.READ, "GET", f"{API}/events", f"{API}/events", 422),
+    Route(Scope.READ, "GET", f"{API}/session", f"{API}/session"),
     Route(Scope.ADMIN, "POST", f"{API}/login-links", f"{API}/login-links", 201, {"scope": "read"}),
 )
 

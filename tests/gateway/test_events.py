@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from deployments.common.errors import Unavailable
 from deployments.forecasting.models import ForecastRequest, PastForecast
-from deployments.gateway.events import QUEUE, EventHub, Sight, Snapshot, changes
+from deployments.gateway.events import KNOWN, QUEUE, EventHub, Sight, Snapshot, changes
 from deployments.gateway.health import HealthBoard
 from deployments.gateway.sse import ServerEvent, with_silences
 from deployments.gateway.watch import Watch, forecast_sight
@@ -174,6 +174,19 @@ async def test_hub_looks_only_while_somebody_listens_and_survives_a_bad_look() -
     assert task is not None
     async with asyncio.timeout(20):
         await task
+
+
+async def test_hub_remembers_a_bounded_number_of_things_and_forgets_those_seen_long_ago() -> None:
+    world = World()
+    hub = world.hub()
+    seen = {("forecast", str(number)): Sight(number, 1) for number in range(KNOWN)}
+    hub.observe(seen)
+    hub.observe({("forecast", "0"): Sight(0, 1)})
+    hub.observe({("forecast", "more"): Sight("more", 1)})
+    listener = hub.listen(f"{int(NOW.timestamp() * 1000)}-{KNOWN}")
+    hub.observe({("forecast", "0"): Sight("still known", 1), ("forecast", "1"): Sight("forgotten", 1)})
+    assert [event.data for event in await take(listener, 1)] == ["forgotten"]
+    await hub.close()
 
 
 async def test_silence_is_filled() -> None:

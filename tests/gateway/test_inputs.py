@@ -112,6 +112,23 @@ async def test_body_that_is_no_object_is_refused(body: bytes, admin: httpx.Async
     assert answer.status_code == 422, answer.text
 
 
+async def test_json_that_breaks_off_is_told_of_the_body(admin: httpx.AsyncClient) -> None:
+    answer = await admin.post("/api/v1/analyze", content=b'{"symbol"', headers={"Content-Type": "application/json"})
+    assert [item["field"] for item in answer.json()["fields"]] == ["body"]
+
+
+async def test_json_under_another_content_type_is_told_which_to_send(admin: httpx.AsyncClient) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await admin.post("/api/v1/analyze", content=b'{"symbol": "BTCUSD"}', headers=form)
+    assert answer.status_code == 422, answer.text
+    assert "Content-Type: application/json" in answer.json()["fields"][0]["problem"]
+
+
+async def test_refusal_speaks_in_our_own_words(reader: httpx.AsyncClient) -> None:
+    answer = await reader.get("/api/v1/data/BTCUSD?start=1700000000")
+    assert answer.json()["fields"][0]["problem"].startswith("write an instant as RFC 3339")
+
+
 async def test_refusal_does_not_repeat_what_was_sent(admin: httpx.AsyncClient) -> None:
     answer = await admin.post("/api/v1/analyze", json={"symbol": "BTCUSD", "password": "hunter2"})
     assert "hunter2" not in answer.text

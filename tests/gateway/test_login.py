@@ -113,6 +113,17 @@ async def test_admin_makes_a_link_that_opens_a_lesser_session(
     assert (await anyone.post("/api/v1/sync/stop", headers=ORIGIN)).status_code == 403
 
 
+async def test_session_tells_what_it_may_do(app: FastAPI, anyone: httpx.AsyncClient) -> None:
+    await sign_in(app, anyone)
+    told = (await anyone.get("/api/v1/session")).json()
+    assert (told["kind"], told["scopes"]) == ("session", ["read", "operate"])
+
+
+async def test_key_is_told_its_name_and_every_scope_it_includes(admin: httpx.AsyncClient) -> None:
+    told = (await admin.get("/api/v1/session")).json()
+    assert told == {"name": "key admin", "kind": "key", "scopes": ["read", "operate", "admin"]}
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local_stack.environment import Profile, foreign_cluster, head_environment, profile_environment
+from deployments.local_stack.environment import (
+    THREADS,
+    Profile,
+    foreign_cluster,
+    head_environment,
+    profile_environment,
+)
 from deployments.local_stack.home import StackHome
 
 
@@ -36,6 +42,15 @@ def test_a_database_password_is_handed_on_as_a_file(tmp_path: Path, monkeypatch:
     assert "k3-J9!vLw" not in environment.values()
     assert file.read_text() == "k3-J9!vLw"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", THREADS)
+def test_thread_count_of_the_shell_reaches_no_replica(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+
+    assert name not in head_environment(StackHome(tmp_path), Profile.LOOPBACK, {})
 
 
 def test_ray_asks_for_a_token(tmp_path: Path) -> None:

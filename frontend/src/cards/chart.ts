@@ -6,6 +6,7 @@ import { el, fill } from "../dom";
 import { formingBar, type ServerEvent } from "../events";
 import { clock, day, percent, price, priceDigits } from "../format";
 import { legend } from "../legend";
+import { EarlierForecasts } from "./earlier";
 import { Panel } from "../panel";
 import { isAbort } from "../problem";
 import { HORIZONS, type Selection } from "../route";
@@ -28,7 +29,7 @@ interface ChartData {
   candles: Candles;
 }
 
-/** The candles with the forecast fan, anchored where the data end, which for stale data is not now. */
+/** The candles with the forecast fan and earlier ones, anchored where the data end, which for stale data is not now. */
 export class ChartCard implements Card {
   readonly element: HTMLElement;
   private readonly panel = new Panel({ title: "Chart", testid: "chart-card", skeletonLines: 10 });
@@ -44,6 +45,7 @@ export class ChartCard implements Card {
   });
   private readonly chart = new CandleChart(this.stage);
   private readonly pickers = el("div", { class: "pickers" });
+  private readonly earlier: EarlierForecasts;
   private selection: Selection | null = null;
   private digits = 2;
   private shownKey = "";
@@ -57,6 +59,7 @@ export class ChartCard implements Card {
     private readonly onSelect: (change: Partial<Selection>) => void,
   ) {
     this.element = this.panel.element;
+    this.earlier = new EarlierForecasts(api, (fans) => this.chart.setEarlier(fans));
     this.panel.actions.append(this.head, this.pickers);
     this.chart.onRead = (reading) => this.read(reading);
     this.chart.onNearStart = () => void this.loadOlder();
@@ -68,13 +71,16 @@ export class ChartCard implements Card {
     this.drawPickers(selection);
     this.stage.setAttribute("aria-label", `Candles and forecast of ${selection.symbol}, ${selection.interval}`);
     void this.load();
+    this.earlier.show(selection);
   }
 
   notice(event: ServerEvent): void {
     if (event.name !== "candle" || (event.symbol && event.symbol !== this.selection?.symbol)) return;
     const forming = formingBar(event);
-    if (!forming) void this.load();
-    else if (event.data["interval"] === this.selection?.interval) this.tick(forming);
+    if (!forming) {
+      void this.load();
+      this.earlier.refresh();
+    } else if (event.data["interval"] === this.selection?.interval) this.tick(forming);
   }
 
   setForecast(forecast: Forecast | null): void {
@@ -122,9 +128,10 @@ export class ChartCard implements Card {
     this.drawHead(latest);
     this.drawBanner(latest);
     this.chart.setCandles(this.bars, latest.forming, this.digits);
+    this.earlier.follow(this.bars, this.digits);
     // The stage has its width only once it is back in the page.
     if (isNew) requestAnimationFrame(() => this.chart.showEnd(selection.horizon));
-    return [this.banner, el("div", { class: "chart-frame" }, this.legend, this.stage)];
+    return [this.banner, el("div", { class: "chart-frame" }, this.legend, this.stage), this.earlier.list];
   }
 
   /** Follow the candle that is still forming; its closing comes as an event of its own. */
@@ -179,6 +186,7 @@ export class ChartCard implements Card {
       this.pickers,
       el("div", { class: "segmented", role: "group", "aria-label": "Interval" }, ...buttons),
       el("label", { class: "field-inline" }, "Horizon ", el("select", { onchange }, ...options)),
+      this.earlier.toggle,
     );
   }
 
@@ -203,6 +211,7 @@ export class ChartCard implements Card {
       if (flight.signal.aborted || bars.length === this.bars.length) return;
       this.bars = bars;
       this.chart.setCandles(bars, this.latest?.forming ?? null, this.digits);
+      this.earlier.follow(bars, this.digits);
       this.older = null;
     } catch (error) {
       if (!isAbort(error)) this.panel.fail(error, () => this.retryOlder());

@@ -1,31 +1,36 @@
 import { ageOf } from "../age";
 import type { Api } from "../api";
-import { badge, el, emptyState, rows, type Child, type Tone } from "../dom";
+import { confirm } from "../confirm";
+import { badge, el, rows, type Child } from "../dom";
 import type { ServerEvent } from "../events";
-import { count, day, duration, instant, number } from "../format";
+import { count, duration, number } from "../format";
 import { Panel } from "../panel";
 import type { Selection } from "../route";
-import type { Decision, Interval, ModelCard as Model, ModelList, TrainingRun } from "../types";
+import { lastDecisionOf, promotionQuestion, rollbackQuestion } from "../succession";
+import type { Interval, ModelCard as Model, ModelList, TrainingRun } from "../types";
 import type { Card } from "./card";
+import { championView, decisionView, faultView, noChampion, successionView } from "./model_view";
+import { VersionList } from "./versions";
 
 const POLL_MS = 2_000;
-const SHOWN_VERSIONS = 8;
-const VERDICT_TONES: Record<string, Tone> = { promote: "good", keep: "warn", reject: "bad" };
 
 interface Models {
   list: ModelList;
   runs: TrainingRun[];
 }
 
-/** The champion for this interval and horizon, how it came to be, and the training of its successor. */
+/** The champion for this interval and horizon, how it came to be and who was before, and its successor's training. */
 export class ModelCard implements Card {
   readonly element: HTMLElement;
   private readonly panel = new Panel({ title: "Model", testid: "model-card", skeletonLines: 5 });
+  private readonly versions: VersionList;
   private selection: Selection | null = null;
+  private list: ModelList | null = null;
   private timer = 0;
 
   constructor(private readonly api: Api) {
     this.element = this.panel.element;
+    this.versions = new VersionList(api, (model) => void this.promote(model));
   }
 
   show(selection: Selection): void {
@@ -54,22 +59,41 @@ export class ModelCard implements Card {
   }
 
   private view({ interval, horizon }: Selection, { list, runs }: Models): Child[] {
-    const version = list.champions[`${interval}-h${horizon}`];
+    this.list = list;
+    const series = `${interval}-h${horizon}`;
+    const version = list.champions[series];
     const champion = list.models.find((model) => model.version === version);
-    const last = lastDecision(list, interval, horizon);
+    const last = lastDecisionOf(list, interval, horizon);
     const running = runs.find(isRunning);
     // Events announce a run's beginning and end; the steps between are worth a look every few seconds.
     if (running) this.timer = window.setTimeout(() => void this.load(), POLL_MS);
     return [
-      champion ? championView(champion) : noChampion(interval, horizon),
+      faultView(list.faults[series] ?? list.faults[""]),
+      champion ? championView(champion) : noChampion(interval, horizon, version),
       last ? decisionView(last) : null,
       running ? this.progress(running) : this.idle(interval, horizon, runs[0]),
-      versionsView(list.models),
+      successionView(list, interval, horizon, () => void this.rollback()),
+      this.versions.view(list.models),
     ];
   }
 
+  private async promote(model: Model): Promise<void> {
+    const answer = await confirm(promotionQuestion(model, this.list?.champions ?? {}));
+    if (answer.agreed) await this.order(() => this.api.promote(model.version, answer.option));
+  }
+
+  private async rollback(): Promise<void> {
+    const answer = await confirm(rollbackQuestion(this.list));
+    if (answer.agreed) await this.order(() => this.api.rollback());
+  }
+
+  private async order(send: () => Promise<unknown>): Promise<void> {
+    await this.panel.act(send);
+    await this.load();
+  }
+
   private progress(run: TrainingRun): HTMLElement {
-    const onclick = (): void => void this.panel.act(() => this.api.stopTraining(run.id)).then(() => this.load());
+    const onclick = (): void => void this.order(() => this.api.stopTraining(run.id));
     const share = run.max_steps ? Math.round((run.step / run.max_steps) * 100) : 0;
     return el(
       "div",
@@ -97,7 +121,7 @@ export class ModelCard implements Card {
   }
 
   private idle(interval: Interval, horizon: number, last: TrainingRun | undefined): HTMLElement {
-    const onclick = (): void => void this.panel.act(() => this.api.train(interval, horizon)).then(() => this.load());
+    const onclick = (): void => void this.order(() => this.api.train(interval, horizon));
     return el(
       "div",
       { class: "training" },
@@ -112,68 +136,6 @@ export class ModelCard implements Card {
   }
 }
 
-function lastDecision({ models, history }: ModelList, interval: Interval, horizon: number): Decision | undefined {
-  const own = models.filter((model) => model.interval === interval && model.horizon === horizon);
-  const versions = new Set(own.map(({ version }) => version));
-  return history
-    .filter(({ version }) => versions.has(version))
-    .toSorted((a, b) => b.decided_at.localeCompare(a.decided_at))[0];
-}
-
 function isRunning({ state }: TrainingRun): boolean {
   return state === "running" || state === "pending";
-}
-
-function noChampion(interval: string, horizon: number): HTMLElement {
-  return emptyState(
-    `No model for ${interval} and ${horizon} bars yet.`,
-    "The baseline answers until one is trained and passes its judge.",
-  );
-}
-
-function championView(model: Model): HTMLElement {
-  return rows(
-    ["Champion", el("code", {}, model.version)],
-    ["Trained", [instant(model.trained_at), el("small", {}, " ", ageOf(model.trained_at))]],
-    [
-      "Data",
-      `${day(model.data_start)} to ${day(model.data_end)}, ${model.symbols.length} symbol${model.symbols.length === 1 ? "" : "s"}`,
-    ],
-    ["Reads", `${model.input_size} bars, forecasts ${model.horizon}`],
-  );
-}
-
-function decisionView({ verdict, version, reason, decided_at, replaced }: Decision): HTMLElement {
-  return el(
-    "div",
-    { class: "decision" },
-    el(
-      "div",
-      { class: "byline" },
-      badge(verdict, VERDICT_TONES[verdict] ?? "plain", "The judge's last decision"),
-      el("small", {}, el("code", {}, version), replaced && ` replaced ${replaced}`, " ", ageOf(decided_at)),
-    ),
-    el("p", {}, reason),
-  );
-}
-
-function versionsView(models: Model[]): Child {
-  if (models.length === 0) return null;
-  const lines = models
-    .slice(0, SHOWN_VERSIONS)
-    .map((model) =>
-      el(
-        "tr",
-        {},
-        el("td", {}, el("code", {}, model.version)),
-        el("td", {}, `${model.interval} h${model.horizon}`),
-        el("td", {}, badge(model.status, model.status === "champion" ? "good" : "plain")),
-      ),
-    );
-  return el(
-    "details",
-    { class: "fold" },
-    el("summary", {}, `Versions (${models.length})`),
-    el("table", {}, el("tbody", {}, ...lines)),
-  );
 }
