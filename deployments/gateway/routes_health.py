@@ -17,12 +17,14 @@ read = router("health", Scope.READ)
 operate = router("health", Scope.OPERATE)
 
 
+@open_routes.head("/livez", include_in_schema=False)
 @open_routes.get("/livez")
 async def livez() -> Response:
     """Tell that the gateway's loop turns."""
     return json_answer({"status": "alive"})
 
 
+@open_routes.head("/health", include_in_schema=False)
 @open_routes.get("/health", response_model=HealthAnswer)
 async def health(parts: PartsGiven) -> Response:
     """Tell in one word how the graph is."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -29,7 +30,7 @@ def promote_model(
     home: Home = None,
 ) -> None:
     """Make a version champion; refused where the gate said no and --force is not given."""
-    typer.echo(change(stack_api(open_home(home)), f"{version}/promote", {"force": force}))
+    typer.echo(change(stack_api(open_home(home)), f"{quote(version, safe='')}/promote", {"force": force}))
 
 
 @models_app.command("rollback")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ START_TIMEOUT_S = 180.0
 DEPLOY_TIMEOUT_S = 240.0
 END_GRACE_S = 15.0
 
+KEPT_SESSIONS = 3
+"""Folders of earlier heads with their logs, some 2 to 14 MB each; Ray itself never deletes one."""
+
 
 class RayHead:
     """A Ray head with token authentication, its dashboard on loopback, all its ports its own."""
@@ -40,6 +44,8 @@ class RayHead:
 
     def start(self) -> None:
         """Start the head and return once its dashboard answers; raises `StackError` with the end of its log."""
+        folder = self._home.runtime / "ray"
+        forget_sessions(folder)
         gcs, dashboard, agent, agent_grpc, runtime_env, metrics, client = free_ports(7)
         self.dashboard_url = f"http://127.0.0.1:{dashboard}"
         log = self._home.logs / "ray_head.log"
@@ -49,7 +55,7 @@ class RayHead:
         command += [f"--runtime-env-agent-port={runtime_env}", f"--metrics-export-port={metrics}"]
         # Random worker ports: two heads on one machine would hand out the same fixed range.
         command += [f"--ray-client-server-port={client}", "--min-worker-port=0", "--max-worker-port=0"]
-        command += [f"--temp-dir={self._home.runtime / 'ray'}", "--disable-usage-stats"]
+        command += [f"--temp-dir={folder}", "--disable-usage-stats"]
         # The graph's own shares leave too little of one core for a training worker.
         command += [f"--num-cpus={max(2, os.cpu_count() or 1)}"]
         self.process = processes.start("ray", command, self._environment, log)
@@ -144,6 +150,14 @@ class RayHead:
             httpx.delete(f"{self.dashboard_url}/api/serve/applications/", headers=headers, timeout=END_GRACE_S)
         if self.process is not None:
             processes.end(self.process, END_GRACE_S)
+
+
+def forget_sessions(folder: Path, kept: int = KEPT_SESSIONS) -> None:
+    """Delete what heads of this home have left in `folder`, but for the newest; none of them may be running."""
+    # Their names begin with the time of their start. `session_latest` is a link to the newest.
+    sessions = sorted(path for path in folder.glob("session_2*") if path.is_dir() and not path.is_symlink())
+    for session in sessions[: max(0, len(sessions) - kept)]:
+        shutil.rmtree(session, ignore_errors=True)
 
 
 def connect(address: str, environment: Mapping[str, str]) -> None:

@@ -81,6 +81,12 @@ async def test_open_health_answers_200_and_tells_no_secret(
     }
 
 
+@pytest.mark.parametrize("path", ["/livez", "/health"])
+async def test_health_checkers_may_ask_for_the_head_alone(path: str, anyone: httpx.AsyncClient) -> None:
+    answer = await anyone.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 async def test_crowd_of_questions_is_one_question(fakes: Fakes, settings: GatewaySettings) -> None:
     app = create_app(fakes.services, replace(settings, health_keep_s=60.0))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://candlecast.test") as client:

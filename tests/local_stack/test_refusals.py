@@ -104,6 +104,12 @@ def test_refused_promotion_ends_with_status_1_and_says_how_to_overrule_the_gate(
     assert "{" not in ended.stderr
 
 
+def test_version_that_looks_like_a_path_is_asked_for_as_a_version(stack: Path) -> None:
+    ended = command("models", "promote", "../../login-links", "--home", str(stack))
+    assert ended.returncode == 1
+    assert "the version in the path may not contain a slash" in ended.stderr
+
+
 def test_error_that_names_something_in_brackets_is_told_whole(tmp_path: Path) -> None:
     home = tmp_path / "[/red]home"
     ended = command("models", "list", "--home", str(home))
