@@ -78,7 +78,7 @@ async def database(database_server: DatabaseSettings, request: pytest.FixtureReq
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RunningStack"]:
     """One whole Candlecast for all tests that need the real thing."""
-    from tests.running_stack import prepare_stack
+    from tests.running_stack import prepare_stack, processes_of
 
     running = prepare_stack(tmp_path_factory.mktemp("stack"))
     try:
@@ -86,3 +86,5 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RunningStack"]:
         yield running
     finally:
         running.command("down")
+        left = processes_of(running.home)
+        assert not left, left

@@ -98,6 +98,17 @@ class RunningStack:
         return doomed
 
 
+def processes_of(home: Path) -> list[str]:
+    """Return the command lines of whatever runs for the stack on a home."""
+    runtime = str(StackHome(home).runtime)
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if (str(home) in line or runtime in line) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(line)
+    return found
+
+
 def prepare_stack(folder: Path) -> RunningStack:
     """Write candles to a file and describe a stack on them; `up` starts it."""
     candles = random_candles()

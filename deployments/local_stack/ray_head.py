@@ -3,9 +3,11 @@
 import contextlib
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +168,8 @@ def connect(address: str, environment: Mapping[str, str]) -> None:
     os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"  # Serve's own log lines would stand between the steps
     import ray
 
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    with _own_ending():
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 
 
 def disconnect() -> None:
@@ -174,7 +177,17 @@ def disconnect() -> None:
     if "ray" in sys.modules:
         import ray
 
-        ray.shutdown()
+        with _own_ending():
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_ending() -> Iterator[None]:
+    """Keep what SIGTERM does here: Ray takes it while it is connected, and then leaves a process to die of it."""
+    kept = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():  # only there can Ray, or anybody, change it
+        signal.signal(signal.SIGTERM, kept)
 
 
 def deployment_handle(name: str) -> Any:

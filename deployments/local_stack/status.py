@@ -106,14 +106,31 @@ def take_down(home: StackHome) -> None:
     if keeper is not None:
         _end_keeper(keeper)
     with contextlib.ExitStack() as holding:
+        if _held(home, keeper, holding):
+            end_leftovers(home)
+
+
+def _held(home: StackHome, former: OwnedProcess | None, holding: contextlib.ExitStack) -> bool:
+    """Hold the home as soon as its `former` keeper is wholly gone; False where another stack has taken it meanwhile.
+
+    What that one wrote down is no leftover. Raises `StackError` where there was no keeper and the home is held.
+    """
+    deadline = time.monotonic() + DOWN_TIMEOUT_S
+    while True:
         try:
-            # What a stack started meanwhile wrote down is no leftover.
             holding.enter_context(only_keeper(home))
         except StackError as error:
-            if keeper is not None:
-                return
-            raise StackError(f"a stack is just being started on {home.root}; try again in a moment") from error
-        end_leftovers(home)
+            if former is None:
+                raise StackError(f"a stack is just being started on {home.root}; try again in a moment") from error
+            state = home.read_state()
+            if state is not None and state.keeper != former:
+                return False
+            # A process that counts as dead may hold its files for a moment more.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def _end_keeper(keeper: OwnedProcess) -> None:

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from deployments.local_stack.home import StackHome
 from deployments.local_stack.ports import free_ports
 from deployments.local_stack.stack import end_leftovers
-from tests.running_stack import ROOT, until
+from tests.running_stack import ROOT, processes_of, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.db, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -26,16 +25,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     down = [sys.executable, "-m", "deployments.cli", "down", "--home", str(tmp_path)]
     subprocess.run(down, cwd=ROOT, check=True, capture_output=True)
-
-
-def processes_of(home: Path) -> list[str]:
-    runtime = str(StackHome(home).runtime)
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if (str(home) in line or runtime in line) and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(line)
-    return found
 
 
 def test_the_default_run_forecasts_by_nhits_and_ctrl_c_leaves_nothing(home: Path) -> None:
