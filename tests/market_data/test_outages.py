@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from deployments.common.clock import utc_now
 from deployments.common.errors import CandlecastError, DatabaseUnavailable, UpstreamTimeout
 from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, StackSettings
 from deployments.market_data.assembly import assemble, import_symbols
@@ -43,13 +42,11 @@ NAMES = ("BTCUSD", "ETHUSD", "SOLUSD")
 QUERY = CandleQuery("", limit=40)
 
 
-def newest_table(seed: int) -> pa.Table:
-    """Return hours of two days, the newest of which has just closed."""
-    now = utc_now().replace(minute=0, second=0, microsecond=0)
-    return walk_table(now - 48 * HOUR, 48, seed=seed)
+NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+"""A clock that stands: with the machine's own another bar is due whenever the hour turns in the midst of a run."""
 
-
-TABLES = {name: newest_table(seed) for seed, name in enumerate(NAMES)}
+TABLES = {name: walk_table(datetime(2026, 3, 2, 12, tzinfo=UTC), 48, seed=seed) for seed, name in enumerate(NAMES)}
+"""Hours of two days, the newest of which has just closed."""
 
 
 def named(symbol: str, table: pa.Table) -> pa.Table:
@@ -64,6 +61,7 @@ async def service_on(settings: DatabaseSettings, backup: FakeBackup | None) -> A
         TimescaleStore(Database(arguments_of(settings))),
         PostgresCatalogue(Database(arguments_of(settings))),
         backup,
+        clock=lambda: NOW,
         queries=QueryLog(MemoryQueryLog()),
     )
     for name, table in TABLES.items():
