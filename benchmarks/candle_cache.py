@@ -17,13 +17,13 @@ import pyarrow as pa
 from deployments.common.clock import utc_now
 from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, StackSettings
 from deployments.market_data.assembly import assemble
-from deployments.market_data.cache import DEPTH, CandleCache
-from deployments.market_data.calendars import ALWAYS_OPEN
+from deployments.market_data.calendars.calendar import ALWAYS_OPEN
+from deployments.market_data.calendars.windows import Ask
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, CandleQuery, Interval
+from deployments.market_data.reading.cache import DEPTH, CandleCache
 from deployments.market_data.service import MarketDataService
-from deployments.market_data.timescale import TimescaleStore
-from deployments.market_data.timescale_pool import Database, arguments_of
-from deployments.market_data.windows import Ask
+from deployments.market_data.timescale.candles import TimescaleStore
+from deployments.market_data.timescale.pool import Database, arguments_of
 from tests.fakes.market_data import walk_table
 
 SYMBOLS = tuple(f"COIN{n}USD" for n in range(8))

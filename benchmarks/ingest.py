@@ -18,11 +18,11 @@ from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, S
 from deployments.local_stack.home import StackHome
 from deployments.local_stack.postgres import EmbeddedPostgres
 from deployments.market_data.assembly import assemble
-from deployments.market_data.binary_copy import COLUMNS, blocks, encoded, keyed_rows
-from deployments.market_data.importing import chunks, import_table
+from deployments.market_data.ingest.importing import chunks, import_table
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
 from deployments.market_data.service import MarketDataService
-from deployments.market_data.timescale_write_sql import create_indexes, create_table
+from deployments.market_data.timescale.binary_copy import COLUMNS, blocks, encoded, keyed_rows
+from deployments.market_data.timescale.write_sql import create_indexes, create_table
 
 SYMBOLS = 20
 BARS = 50_000

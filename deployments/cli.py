@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deployments.common.errors import CandlecastError
-from deployments.gateway.keys import KeyRing
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.local_stack import processes, status
 from deployments.local_stack.config import SERVE_CONFIG, read_config, unknown_keys
@@ -30,10 +30,10 @@ from deployments.local_stack.ray_head import connect, disconnect
 from deployments.local_stack.stack import Stack, StackOptions
 from deployments.local_stack.symbol_list import bring_symbols, managed_symbols
 from deployments.local_stack.training import train_and_show
-from deployments.market_data.filling import Direction
-from deployments.market_data.history_import import names_of, wish_of
+from deployments.market_data.ingest.filling import Direction
+from deployments.market_data.ingest.history import names_of, wish_of
 from deployments.market_data.models import Interval
-from deployments.market_data.symbols_file import parse_symbols, read_symbols, written
+from deployments.market_data.symbols.file import parse_symbols, read_symbols, written
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of this stack.")

@@ -19,9 +19,9 @@ import pyarrow as pa
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError, InvalidRequest, Unavailable
 from deployments.common.settings import EasyInsightSettings
-from deployments.market_data.easyinsight import EasyInsightSource
-from deployments.market_data.filling import Direction, Wish
-from deployments.market_data.history_import import (
+from deployments.market_data.easyinsight.source import EasyInsightSource
+from deployments.market_data.ingest.filling import Direction, Wish
+from deployments.market_data.ingest.history import (
     ListingSource,
     ManagedMarket,
     by_symbol,
@@ -32,7 +32,7 @@ from deployments.market_data.history_import import (
     progress_line,
     wish_of,
 )
-from deployments.market_data.importing import ImportProgress, import_table, interval_of, preview, read_file
+from deployments.market_data.ingest.importing import ImportProgress, import_table, interval_of, preview, read_file
 from deployments.market_data.models import Interval
 from jobs import cluster
 

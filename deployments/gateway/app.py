@@ -11,28 +11,28 @@ from starlette.exceptions import HTTPException
 
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError
-from deployments.gateway import (
-    routes_analysis,
-    routes_candles,
-    routes_events,
-    routes_forecasts,
-    routes_health,
-    routes_knowledge,
-    routes_models,
-    routes_pages,
-    routes_symbols,
-    routes_training,
-)
-from deployments.gateway.access import Access
-from deployments.gateway.body_limit import BodyLimit
+from deployments.gateway.access.body_limit import BodyLimit
+from deployments.gateway.access.callers import Access
 from deployments.gateway.boundary import Boundary
 from deployments.gateway.meter import Meter, NoMeter
 from deployments.gateway.parts import Cluster, Parts, SingleProcess, build_parts
-from deployments.gateway.problems import on_error, on_http_error, on_validation_error
-from deployments.gateway.representation import Representation
+from deployments.gateway.routes import (
+    analysis,
+    candles,
+    events,
+    forecasts,
+    health,
+    knowledge,
+    models,
+    pages,
+    symbols,
+    training,
+)
 from deployments.gateway.services import Services
 from deployments.gateway.settings import GatewaySettings
-from deployments.gateway.shortcut import Shortcut
+from deployments.gateway.wire.problems import on_error, on_http_error, on_validation_error
+from deployments.gateway.wire.representation import Representation
+from deployments.gateway.wire.shortcut import Shortcut
 
 DESCRIPTION = (
     "Forecasts, candles, knowledge and analyses. Times are RFC 3339 in UTC; a candle's time is its opening. "
@@ -97,23 +97,23 @@ def _add_layers(app: FastAPI, parts: Parts) -> None:
 def _add_routes(app: FastAPI) -> None:
     """Add the routes; fixed paths come before those with a parameter in the same place."""
     for routes in (
-        routes_health.open_routes,
-        routes_health.read,
-        routes_health.operate,
-        routes_symbols.read,
-        routes_symbols.operate,
-        routes_candles.read,
-        routes_forecasts.read,
-        routes_models.admin,
-        routes_models.read,
-        routes_training.read,
-        routes_training.operate,
-        routes_knowledge.read,
-        routes_knowledge.operate,
-        routes_analysis.read,
-        routes_events.read,
-        routes_pages.read,
-        routes_pages.admin,
-        routes_pages.pages,
+        health.open_routes,
+        health.read,
+        health.operate,
+        symbols.read,
+        symbols.operate,
+        candles.read,
+        forecasts.read,
+        models.admin,
+        models.read,
+        training.read,
+        training.operate,
+        knowledge.read,
+        knowledge.operate,
+        analysis.read,
+        events.read,
+        pages.read,
+        pages.admin,
+        pages.pages,
     ):
         app.include_router(routes)

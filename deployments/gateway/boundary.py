@@ -13,8 +13,8 @@ from deployments.common.clock import Clock
 from deployments.common.errors import CandlecastError, InternalError, meaning_of
 from deployments.common.telemetry import logger, request_id
 from deployments.gateway.meter import Meter
-from deployments.gateway.problems import problem_response
 from deployments.gateway.query_log import QueryLog
+from deployments.gateway.wire.problems import problem_response
 from deployments.market_data.models import QueryLogEntry
 
 log = logger(__name__)

@@ -17,8 +17,8 @@ from ray.serve.metrics import Counter
 from deployments.analysis.client import AnalystClient
 from deployments.common.telemetry import logger, pass_over_refusals
 from deployments.forecasting.client import ForecasterClient
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.app import create_app
-from deployments.gateway.keys import KeyRing
 from deployments.gateway.meter import Tags, Tally
 from deployments.gateway.python_api import PythonApi
 from deployments.gateway.services import Services

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from deployments.common.clock import Clock
 from deployments.common.telemetry import logger
-from deployments.gateway.sse import ServerEvent
+from deployments.gateway.wire.sse import ServerEvent
 
 log = logger(__name__)
 

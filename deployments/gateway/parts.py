@@ -7,18 +7,18 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from deployments.common.clock import Clock
-from deployments.gateway.candle_answers import CandleAnswers
+from deployments.gateway.access.keys import KeyRing
+from deployments.gateway.access.limits import RateLimiter, StreamSlots
+from deployments.gateway.access.login import LoginLinks, Sessions
 from deployments.gateway.events import EventHub
 from deployments.gateway.health import HealthBoard
-from deployments.gateway.keys import KeyRing
-from deployments.gateway.limits import RateLimiter, StreamSlots
-from deployments.gateway.login import LoginLinks, Sessions
 from deployments.gateway.meter import Meter
 from deployments.gateway.query_log import QueryLog
 from deployments.gateway.services import Services
 from deployments.gateway.settings import GatewaySettings
-from deployments.gateway.sse import EventStream, ServerEvent
 from deployments.gateway.watch import Watch
+from deployments.gateway.wire.candle_answers import CandleAnswers
+from deployments.gateway.wire.sse import EventStream, ServerEvent
 
 
 class Cluster(Protocol):

@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError
 from deployments.common.errors import InvalidRequest
 from deployments.forecasting.models import ForecastRequest
 from deployments.gateway.bodies import AnalysisBody, Body, Symbol
-from deployments.gateway.encoding import plain
 from deployments.gateway.parameters import MAX_DAYS, MAX_LEVELS, Instant
 from deployments.gateway.services import Services
+from deployments.gateway.wire.encoding import plain
 from deployments.market_data.models import MAX_CANDLES, CandleQuery, Interval
 
 B = TypeVar("B", bound=Body)

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from deployments.common.clock import Clock
 from deployments.common.errors import CandlecastError
 from deployments.forecasting.models import Forecast
-from deployments.gateway.encoding import plain
 from deployments.gateway.events import Key, Sight, Snapshot
 from deployments.gateway.health import HealthBoard
 from deployments.gateway.models import HealthEntry
 from deployments.gateway.services import Services
 from deployments.gateway.settings import MAX_BATCH
+from deployments.gateway.wire.encoding import plain
 from deployments.knowledge.models import SyncStatus
 from deployments.market_data.models import (
     CandleQuery,

@@ -22,7 +22,7 @@ from deployments.knowledge.question import read_question
 from deployments.knowledge.store import TableChange
 from deployments.knowledge.sync import Encoder
 from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle
-from deployments.market_data.symbols import canonical
+from deployments.market_data.symbols.names import canonical
 
 log = logger(__name__)
 

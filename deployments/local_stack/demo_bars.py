@@ -11,7 +11,7 @@ import numpy.typing as npt
 from deployments.common.errors import UnknownSymbol
 from deployments.local_stack.demo_generator import EPOCH, WEEK, Generator, Week
 from deployments.local_stack.demo_symbols import STEP, STEPS_PER_WEEK, SYMBOLS, DemoSymbol, Floats
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import Times, to_numpy, width
 from deployments.market_data.models import Interval
 

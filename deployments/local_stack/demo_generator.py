@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from deployments.local_stack.demo_symbols import STEP, STEPS_PER_WEEK, DemoSymbol, Floats
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import to_numpy, width
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)

@@ -14,10 +14,10 @@ from deployments.local_stack.errors import StackError
 from deployments.local_stack.progress import Step, Steps
 from deployments.local_stack.ray_head import deployment_handle
 from deployments.market_data.client import MarketDataClient
-from deployments.market_data.easyinsight import EasyInsightSource
-from deployments.market_data.filling import Wish, total_of
-from deployments.market_data.history_import import by_symbol, import_history
-from deployments.market_data.importing import (
+from deployments.market_data.easyinsight.source import EasyInsightSource
+from deployments.market_data.ingest.filling import Wish, total_of
+from deployments.market_data.ingest.history import by_symbol, import_history
+from deployments.market_data.ingest.importing import (
     ImportProgress,
     OnProgress,
     import_table,

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from deployments.gateway.keys import shared_secret
+from deployments.gateway.access.keys import shared_secret
 from deployments.local_stack.errors import StackError
 
 

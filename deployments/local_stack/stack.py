@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.common.errors import NotFound
-from deployments.gateway.keys import KeyRing
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.knowledge.models import SyncState
 from deployments.local_stack import processes

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.errors import StackError
 from deployments.market_data.models import SymbolDraft
-from deployments.market_data.symbols_file import draft_of, entry_of
+from deployments.market_data.symbols.file import draft_of, entry_of
 
 PATH = "/api/v1/managed-symbols"
 _PAGE = 500

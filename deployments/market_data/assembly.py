@@ -16,18 +16,18 @@ from deployments.common.settings import (
     StackSettings,
 )
 from deployments.common.telemetry import logger
-from deployments.market_data.catalogue import PostgresCatalogue
-from deployments.market_data.easyinsight import EasyInsightSource
+from deployments.market_data.easyinsight.source import EasyInsightSource
 from deployments.market_data.migrations.runner import migrate
 from deployments.market_data.models import SymbolFilter
 from deployments.market_data.observation import Observation, Observe, ignore
-from deployments.market_data.presence import Pause
 from deployments.market_data.query_log import QueryLog
-from deployments.market_data.query_log_store import PostgresQueryLog
 from deployments.market_data.service import MarketDataService
-from deployments.market_data.symbols_file import read_symbols
-from deployments.market_data.timescale import TimescaleStore
-from deployments.market_data.timescale_pool import RETRY_AFTER_S, Database, app_arguments_of, arguments_of
+from deployments.market_data.symbols.file import read_symbols
+from deployments.market_data.timescale.candles import TimescaleStore
+from deployments.market_data.timescale.catalogue import PostgresCatalogue
+from deployments.market_data.timescale.log import PostgresQueryLog
+from deployments.market_data.timescale.pool import RETRY_AFTER_S, Database, app_arguments_of, arguments_of
+from deployments.market_data.timescale.presence import Pause
 
 log = logger(__name__)
 

@@ -23,9 +23,9 @@ from deployments.common.settings import (
 from deployments.common.telemetry import follow_calls, pass_over_refusals
 from deployments.market_data.assembly import assemble, start_import
 from deployments.market_data.client import MarketDataClient
-from deployments.market_data.easyinsight import EasyInsightSource
-from deployments.market_data.feed import Feed, FeedStatus
+from deployments.market_data.easyinsight.source import EasyInsightSource
 from deployments.market_data.findings import QualityReport
+from deployments.market_data.ingest.feed import Feed, FeedStatus
 from deployments.market_data.models import (
     CandleQuery,
     Candles,

@@ -10,17 +10,11 @@ import pyarrow as pa
 from deployments.common.clock import Clock, utc_now
 from deployments.common.errors import CandlecastError, InvalidRequest, NoCandles, UnknownSymbol
 from deployments.common.telemetry import logger
-from deployments.market_data.batch import BatchReader
-from deployments.market_data.cache import CandleCache
-from deployments.market_data.calendars import calendar_named
-from deployments.market_data.directory import SymbolDirectory
-from deployments.market_data.discovery import merge
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.findings import QualityReport
-from deployments.market_data.generation import generation_of
 from deployments.market_data.health import state_of
+from deployments.market_data.ingest.intake import Intake
 from deployments.market_data.instants import MICROSECOND
-from deployments.market_data.intake import Intake
-from deployments.market_data.keyset import sound_after
 from deployments.market_data.models import (
     MAX_CANDLES,
     CandleQuery,
@@ -38,12 +32,18 @@ from deployments.market_data.models import (
     SymbolFilter,
     SymbolPage,
 )
-from deployments.market_data.quality import gaps
-from deployments.market_data.quality_report import Aside, quality_report
+from deployments.market_data.quality.checks import gaps
+from deployments.market_data.quality.report import Aside, quality_report
 from deployments.market_data.query_log import QueryFilter, QueryLog
-from deployments.market_data.reader import CandleReader
+from deployments.market_data.reading.batch import BatchReader
+from deployments.market_data.reading.cache import CandleCache
+from deployments.market_data.reading.generation import generation_of
+from deployments.market_data.reading.keyset import sound_after
+from deployments.market_data.reading.reader import CandleReader
 from deployments.market_data.stores import BackupSource, CandleStore, Catalogue
-from deployments.market_data.symbols import canonical, guess_draft, validated
+from deployments.market_data.symbols.directory import SymbolDirectory
+from deployments.market_data.symbols.discovery import merge
+from deployments.market_data.symbols.names import canonical, guess_draft, validated
 
 log = logger(__name__)
 

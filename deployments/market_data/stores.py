@@ -6,13 +6,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from deployments.market_data.cache import CandleWindows
-from deployments.market_data.directory import HeldSymbols, SymbolList
-from deployments.market_data.discovery import Span
 from deployments.market_data.findings import QuarantinedRow
 from deployments.market_data.health import Probed
 from deployments.market_data.instants import Times
-from deployments.market_data.keyset import KeyedCandles
 from deployments.market_data.models import (
     DependencyHealth,
     DiscoveredSymbol,
@@ -22,7 +18,11 @@ from deployments.market_data.models import (
     SymbolFilter,
     SymbolPage,
 )
-from deployments.market_data.reader import BackupCandles
+from deployments.market_data.reading.cache import CandleWindows
+from deployments.market_data.reading.keyset import KeyedCandles
+from deployments.market_data.reading.reader import BackupCandles
+from deployments.market_data.symbols.directory import HeldSymbols, SymbolList
+from deployments.market_data.symbols.discovery import Span
 
 
 class Upserted(Protocol):

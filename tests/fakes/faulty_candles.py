@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from deployments.market_data.calendars import Calendar
+from deployments.market_data.calendars.calendar import Calendar
 from deployments.market_data.instants import to_datetime
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
-from deployments.market_data.quality import CLOCK_TOLERANCE
+from deployments.market_data.quality.checks import CLOCK_TOLERANCE
 
 Row = dict[str, Any]
 SEGMENT = 40

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deployments.common.errors import CandlecastError, NoCandles, UnknownSymbol
-from deployments.market_data.calendars import calendar_named
-from deployments.market_data.generation import generation_of
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import times_of
 from deployments.market_data.models import (
     CANDLE_SCHEMA,
@@ -27,7 +26,8 @@ from deployments.market_data.models import (
     SymbolFilter,
     SymbolPage,
 )
-from deployments.market_data.quality import gaps
+from deployments.market_data.quality.checks import gaps
+from deployments.market_data.reading.generation import generation_of
 
 DEFAULT_LOOKBACK = timedelta(days=90)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from deployments.common.errors import DatabaseUnavailable, PreconditionFailed, SymbolExists, Unavailable, UnknownSymbol
-from deployments.market_data.calendars import ALWAYS_OPEN, Calendar
+from deployments.market_data.calendars.calendar import ALWAYS_OPEN, Calendar
+from deployments.market_data.calendars.windows import Ask
 from deployments.market_data.findings import QuarantinedRow
 from deployments.market_data.instants import Times, to_numpy
 from deployments.market_data.models import (
@@ -25,10 +26,9 @@ from deployments.market_data.models import (
     SymbolFilter,
     SymbolPage,
 )
-from deployments.market_data.stored_spans import StoredSpan
-from deployments.market_data.symbols import keys_of
-from deployments.market_data.timescale_ingest import Upserted
-from deployments.market_data.windows import Ask
+from deployments.market_data.symbols.names import keys_of
+from deployments.market_data.timescale.spans import StoredSpan
+from deployments.market_data.timescale.writing import Upserted
 from tests.fakes.aggregation import aggregate
 
 Row = dict[str, Any]

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.app import create_app
-from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.gateway.settings import GatewaySettings
 from tests.fakes.gateway import NOW, Fakes

@@ -13,8 +13,8 @@ from deployments.common.errors import Unavailable
 from deployments.forecasting.models import ForecastRequest, PastForecast
 from deployments.gateway.events import KNOWN, QUEUE, EventHub, Sight, Snapshot, changes
 from deployments.gateway.health import HealthBoard
-from deployments.gateway.sse import ServerEvent, with_silences
 from deployments.gateway.watch import Watch, forecast_sight
+from deployments.gateway.wire.sse import ServerEvent, with_silences
 from tests.fakes.asgi import streamed
 from tests.fakes.gateway import NOW, Fakes, forecast
 

@@ -12,7 +12,7 @@ import pytest
 
 from deployments.common.errors import InvalidRequest, UnknownSymbol, meaning_of
 from deployments.common.telemetry import current_request_id, follow_calls
-from deployments.gateway.keys import KeyRing
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.local_stack.ports import free_ports
 from deployments.market_data.client import MarketDataClient

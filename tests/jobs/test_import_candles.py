@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from deployments.common.errors import Unavailable
-from deployments.market_data.history_import import ManagedMarket as Market
+from deployments.market_data.ingest.history import ManagedMarket as Market
 from deployments.market_data.models import (
     SYMBOL_CANDLE_SCHEMA,
     Interval,
     ManagedSymbol,
     SymbolDraft,
 )
-from deployments.market_data.symbols import guess_draft
+from deployments.market_data.symbols.names import guess_draft
 from jobs.import_candles import main
 from tests.fakes.candle_sources import ListSource
 from tests.fakes.market_data import FakeMarketData, walk_table

@@ -8,7 +8,7 @@ import pytest
 from deployments.local_stack.demo_bars import INTERVALS, Bars, DemoHistory
 from deployments.local_stack.demo_generator import EPOCH, AutoRegression
 from deployments.local_stack.demo_symbols import SYMBOLS
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import to_numpy
 from deployments.market_data.models import Category, Interval
 

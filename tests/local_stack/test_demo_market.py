@@ -9,7 +9,7 @@ import pytest
 from deployments.local_stack.demo_bars import DemoHistory
 from deployments.local_stack.demo_generator import EPOCH
 from deployments.local_stack.demo_market import create_app
-from deployments.market_data.easyinsight import EasyInsightSource
+from deployments.market_data.easyinsight.source import EasyInsightSource
 from deployments.market_data.models import CANDLE_SCHEMA, Category, Interval
 
 NOW = EPOCH + timedelta(weeks=6, hours=10, minutes=20)

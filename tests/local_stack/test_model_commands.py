@@ -12,8 +12,8 @@ import pytest
 from deployments.forecasting.models import Decision, ModelCard, ModelList
 from deployments.forecasting.registry import promotion
 from deployments.forecasting.registry.registry import Registry
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.app import create_app
-from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.gateway.settings import GatewaySettings
 from deployments.local_stack.api import StackApi

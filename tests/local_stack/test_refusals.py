@@ -14,11 +14,11 @@ import pytest
 import uvicorn
 
 from deployments.common.errors import CandlecastError, InvalidRequest, NoCandles, PromotionRefused, Unavailable
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.app import create_app
-from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
-from deployments.gateway.problems import problem_response
 from deployments.gateway.settings import GatewaySettings
+from deployments.gateway.wire.problems import problem_response
 from deployments.local_stack import processes
 from deployments.local_stack.home import StackHome, StackState
 from deployments.local_stack.refusals import told

@@ -10,16 +10,16 @@ import httpx
 import pytest
 
 from deployments.common.errors import InvalidRequest
+from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.app import create_app
-from deployments.gateway.keys import KeyRing
 from deployments.gateway.models import Scope
 from deployments.gateway.settings import GatewaySettings
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.errors import StackError
 from deployments.local_stack.symbol_list import bring_symbols, managed_symbols
 from deployments.market_data.models import Category, Interval, SymbolDraft, SymbolStatus
-from deployments.market_data.symbols import guess_draft
-from deployments.market_data.symbols_file import parse_symbols, written
+from deployments.market_data.symbols.file import parse_symbols, written
+from deployments.market_data.symbols.names import guess_draft
 from tests.fakes.gateway import NOW, Fakes
 from tests.fakes.market_desk import Desk
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 
 from deployments.common.settings import DatabaseSettings
-from deployments.market_data.catalogue import PostgresCatalogue
 from deployments.market_data.migrations.runner import migrate
 from deployments.market_data.query_log import QueryLogStore
-from deployments.market_data.query_log_store import PostgresQueryLog
 from deployments.market_data.stores import CandleStore, Catalogue
-from deployments.market_data.timescale import TimescaleStore
-from deployments.market_data.timescale_pool import Database, arguments_of, connect
+from deployments.market_data.timescale.candles import TimescaleStore
+from deployments.market_data.timescale.catalogue import PostgresCatalogue
+from deployments.market_data.timescale.log import PostgresQueryLog
+from deployments.market_data.timescale.pool import Database, arguments_of, connect
 from tests.fakes.market_desk import Desk
 from tests.fakes.market_stores import MemoryCandleStore, MemoryCatalogue
 from tests.fakes.own_server import OwnServer

@@ -11,9 +11,9 @@ from deployments.common.settings import AppDatabaseSettings, DatabaseSettings, S
 from deployments.market_data.assembly import assemble, import_symbols, refuse_weak_password
 from deployments.market_data.migrations.runner import migrate
 from deployments.market_data.models import SymbolFilter
-from deployments.market_data.symbols import guess_draft
-from deployments.market_data.symbols_file import write_symbols
-from deployments.market_data.timescale_pool import arguments_of, connect
+from deployments.market_data.symbols.file import write_symbols
+from deployments.market_data.symbols.names import guess_draft
+from deployments.market_data.timescale.pool import arguments_of, connect
 from tests.fakes.market_desk import Desk
 
 

@@ -14,7 +14,7 @@ from deployments.market_data.assembly import assemble
 from deployments.market_data.models import CandleQuery, QueryLogEntry, SymbolDraft
 from deployments.market_data.observation import Observation, name_of
 from deployments.market_data.query_log import PRUNE_EVERY_S, QueryFilter, QueryLog, QueryLogStore, StatementEntry
-from deployments.market_data.timescale_pool import Database, arguments_of
+from deployments.market_data.timescale.pool import Database, arguments_of
 from tests.fakes.query_log import MemoryQueryLog
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)

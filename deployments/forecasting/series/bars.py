@@ -9,10 +9,10 @@ import pyarrow as pa
 from deployments.common.errors import BadUpstream
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.series.season import Hours, hours_of_week
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import MICROSECOND, Times, times_of, to_datetime
 from deployments.market_data.models import Interval
-from deployments.market_data.quality import missing_runs
+from deployments.market_data.quality.checks import missing_runs
 
 Mask = npt.NDArray[np.bool_]
 

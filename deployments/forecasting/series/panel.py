@@ -16,7 +16,7 @@ from deployments.forecasting.series.bars import Mask, bars_of
 from deployments.forecasting.series.season import Hours
 from deployments.market_data.instants import Times, to_datetime
 from deployments.market_data.models import Interval
-from deployments.market_data.symbols import guess_draft
+from deployments.market_data.symbols.names import guess_draft
 
 Positions = npt.NDArray[np.int64]
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.forecasting.quantiles import FloatArray
-from deployments.market_data.calendars import AlwaysOpen, CurrencyWeek, calendar_named
+from deployments.market_data.calendars.calendar import AlwaysOpen, CurrencyWeek, calendar_named
+from deployments.market_data.calendars.new_york import on_new_york_clock
 from deployments.market_data.instants import Times, to_datetime, to_numpy
 from deployments.market_data.models import Interval
-from deployments.market_data.new_york import on_new_york_clock
 
 Hours = npt.NDArray[np.int16]
 Widths = npt.NDArray[np.timedelta64]

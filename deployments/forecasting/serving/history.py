@@ -15,7 +15,7 @@ from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.series.bars import Bars, bars_of
 from deployments.forecasting.series.season import Hours, hours_of_week
 from deployments.forecasting.series.windows import Past
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import Times, to_datetime, to_numpy
 from deployments.market_data.models import Candles, Interval
 

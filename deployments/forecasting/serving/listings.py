@@ -7,7 +7,7 @@ from deployments.common.clock import Clock
 from deployments.common.errors import CandlecastError
 from deployments.forecasting.serving.ladder import LeastRecent
 from deployments.market_data.models import ManagedSymbol, SymbolDraft
-from deployments.market_data.symbols import guess_draft
+from deployments.market_data.symbols.names import guess_draft
 
 FRESH_FOR = timedelta(minutes=1)
 REMEMBERED = 5_000

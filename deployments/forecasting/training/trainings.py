@@ -14,7 +14,7 @@ from deployments.common.telemetry import logger
 from deployments.forecasting.models import TrainingRequest, TrainingRun, TrainingState
 from deployments.forecasting.records import to_json
 from deployments.forecasting.training.ledger import FINISHED, TrainingLedger
-from deployments.market_data.symbols import SYMBOL_PATTERN
+from deployments.market_data.symbols.names import SYMBOL_PATTERN
 
 log = logger(__name__)
 

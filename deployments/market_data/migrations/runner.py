@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from deployments.common.errors import DatabaseReadOnly, DatabaseUnavailable
-from deployments.market_data.timescale_pool import LOST, RETRY_AFTER_S, Arguments, connect
+from deployments.market_data.timescale.pool import LOST, RETRY_AFTER_S, Arguments, connect
 
 SCHEMA = "candlecast"
 _MAY_NOT_WRITE = ("42501", "25006")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.forecasting.series.season import WEEK, fit_season, hours_of_week, season_bars
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import Times, to_numpy
 from deployments.market_data.models import Interval
 

@@ -11,7 +11,7 @@ from deployments.forecasting.series.panel import panel_of
 from deployments.forecasting.series.windows import windows_at
 from deployments.forecasting.serving.answer import standing
 from deployments.forecasting.serving.history import coming_times, history_of, past_of
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import to_numpy
 from deployments.market_data.models import Candles, Interval, Source
 from tests.fakes.market_data import candle_table

@@ -16,7 +16,7 @@ from deployments.forecasting.series.panel import panel_of
 from deployments.forecasting.service import ForecasterService
 from deployments.forecasting.training.fitting import Fitted, fit
 from deployments.forecasting.training.loop import TrainingConfig
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import to_numpy
 from deployments.market_data.models import CANDLE_SCHEMA, Interval, ManagedSymbol
 from tests.fakes.forecasting import FakeJobs

@@ -25,7 +25,7 @@ from deployments.forecasting.training.fitting import (
     seasonal_in,
 )
 from deployments.forecasting.training.loop import TrainingConfig
-from deployments.market_data.calendars import calendar_named
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.models import CANDLE_SCHEMA, Interval
 from tests.fakes.market_data import candle_table
 from tests.fakes.panels import START, wavy_panel, wavy_tables

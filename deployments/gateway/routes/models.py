@@ -1,0 +1,40 @@
+"""Model versions and which of them is current."""
+
+from starlette.responses import Response
+
+from deployments.forecasting.models import Decision, ModelCard, ModelList
+from deployments.gateway.bodies import PromoteBody
+from deployments.gateway.models import Scope
+from deployments.gateway.parameters import VersionPath
+from deployments.gateway.parts import ServicesGiven
+from deployments.gateway.routes.routing import router
+from deployments.gateway.wire.answers import json_answer
+
+read = router("models", Scope.READ)
+admin = router("models", Scope.ADMIN)
+
+NO_FORCE = PromoteBody()
+
+
+@read.get("/models", response_model=ModelList)
+async def models(services: ServicesGiven) -> Response:
+    """Return the versions, the champions, and who replaced whom and why."""
+    return json_answer(await services.forecaster.models())
+
+
+@admin.post("/models/rollback", response_model=Decision)
+async def rollback(services: ServicesGiven) -> Response:
+    """Make the former champion current again."""
+    return json_answer(await services.forecaster.rollback())
+
+
+@read.get("/models/{version}", response_model=ModelCard)
+async def model(version: VersionPath, services: ServicesGiven) -> Response:
+    """Return one version: its data, its configuration, its scores, its fate."""
+    return json_answer(await services.forecaster.model(version))
+
+
+@admin.post("/models/{version}/promote", response_model=Decision)
+async def promote(version: VersionPath, services: ServicesGiven, body: PromoteBody = NO_FORCE) -> Response:
+    """Make a version champion; 409 where the gate refuses it and `force` is not given."""
+    return json_answer(await services.forecaster.promote(version, body.force))

@@ -1,0 +1,1 @@
+"""When a market prints bars, and which bars a query means."""

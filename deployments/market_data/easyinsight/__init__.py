@@ -1,0 +1,1 @@
+"""EasyInsight, the discovery and backup source: the only place here that speaks HTTP."""

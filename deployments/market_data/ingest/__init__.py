@@ -1,0 +1,1 @@
+"""From files and sources to stored candles, judged on the way."""

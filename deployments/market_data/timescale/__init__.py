@@ -1,0 +1,1 @@
+"""PostgreSQL and TimescaleDB: the only place here that knows SQL."""
