@@ -16,7 +16,7 @@ from deployments.market_data.stores import CandleStore, Catalogue
 from deployments.market_data.timescale.candles import TimescaleStore
 from deployments.market_data.timescale.catalogue import PostgresCatalogue
 from deployments.market_data.timescale.log import PostgresQueryLog
-from deployments.market_data.timescale.pool import Database, arguments_of, connect
+from deployments.market_data.timescale.pool import Arguments, Database, arguments_of, connect
 from tests.fakes.market_desk import Desk
 from tests.fakes.market_stores import MemoryCandleStore, MemoryCatalogue
 from tests.fakes.own_server import OwnServer
@@ -40,23 +40,29 @@ async def timescale_store(database: DatabaseSettings) -> AsyncIterator[Timescale
 
 
 @pytest.fixture
-async def server_store() -> AsyncIterator[TimescaleStore]:
-    """A candle store in a schema of its own on the server that the environment names."""
+async def server() -> AsyncIterator[Arguments]:
+    """The server that the environment names, with an empty schema that is dropped afterwards."""
     url = os.environ.get(SERVER_URL)
     if not url:
         pytest.skip(f"{SERVER_URL} names no server")
     schema = f"candlecast_test_{uuid4().hex}"
     # Only this schema is on the path: a candle table of the server itself is neither seen nor written.
-    arguments = {"dsn": url, "server_settings": {"search_path": schema}}
+    arguments: Arguments = {"dsn": url, "server_settings": {"search_path": schema}}
     owner = await connect(arguments)
-    store = TimescaleStore(Database(arguments))
     try:
         await owner.execute(f"CREATE SCHEMA {schema}")
-        yield store
+        yield arguments
     finally:
-        await store.close()
         await owner.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         await owner.close()
+
+
+@pytest.fixture
+async def server_store(server: Arguments) -> AsyncIterator[TimescaleStore]:
+    """A candle store on the server that the environment names."""
+    store = TimescaleStore(Database(server))
+    yield store
+    await store.close()
 
 
 @pytest.fixture

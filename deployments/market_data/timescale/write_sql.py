@@ -18,6 +18,20 @@ COLUMN_TYPES = """
 
 EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 
+IS_CONTINUOUS_AGGREGATE = """
+    SELECT EXISTS (SELECT 1 FROM pg_rewrite AS rule
+        JOIN pg_depend AS needs ON needs.classid = 'pg_rewrite'::regclass AND needs.objid = rule.oid
+            AND needs.refclassid = 'pg_class'::regclass
+        JOIN pg_class AS source ON source.oid = needs.refobjid
+        WHERE rule.ev_class = to_regclass($1)
+            AND source.relnamespace = to_regnamespace('_timescaledb_internal')
+            AND source.relname LIKE '\\_materialized\\_hypertable\\_%')
+"""
+"""Whether a view shows what TimescaleDB computed: it may be written through, and the next refresh forgets that.
+
+Asked of PostgreSQL's own catalogue, which every server has.
+"""
+
 TIMESCALE_SCHEMA = """
     SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
     WHERE extname = 'timescaledb'

@@ -37,7 +37,7 @@ async def upsert(
 
     Repeating it changes nothing. Of rows with the same key the last wins and the others count as unchanged. With
     `dry_run` nothing is written and the answer says what would have been. Raises `CandlesRefused` where the table of
-    a desk has a rule that a row breaks; then nothing is stored.
+    a desk has a rule that a row breaks, or is a continuous aggregate; then nothing is stored.
     """
     keyed = await asyncio.to_thread(keyed_rows, rows, stored)
     act = _compare if dry_run else _write
@@ -53,15 +53,23 @@ async def upsert(
 async def _compare(connection: Connection, interval: Interval, rows: KeyedRows) -> tuple[int, int]:
     if not await connection.fetchval(sql.EXISTS, interval.table):
         return len(rows), 0
+    await _refuse_aggregate(connection, interval)
     return await _differing(connection, interval, rows)
 
 
+async def _refuse_aggregate(connection: Connection, interval: Interval) -> None:
+    if await connection.fetchval(sql.IS_CONTINUOUS_AGGREGATE, interval.table):
+        raise CandlesRefused(f"{interval.table} is a continuous aggregate: TimescaleDB writes it itself")
+
+
 async def _write(connection: Connection, interval: Interval, rows: KeyedRows) -> tuple[int, int]:
-    # One writer per table: two that insert the same bar at once would both find it missing.
+    # One writer per table: two that insert the same bar at once would both find it missing. Before anything is asked
+    # about the table, for what was learnt of the catalogue before the lock is still believed after it.
     await connection.execute(sql.LOCK_TABLE, interval.table)
     if not await connection.fetchval(sql.EXISTS, interval.table):
         await _make_table(connection, interval, rows)
         return len(rows), 0
+    await _refuse_aggregate(connection, interval)
     if await _is_apart(connection, interval, rows) and await _copied(connection, interval.table, rows):
         return len(rows), 0
     return await _merge(connection, interval, rows)
