@@ -88,9 +88,9 @@ def running_stack(folder: Path, profile: str, data: Path) -> Iterator[MeasuredSt
         candlecast(folder, "down")
 
 
-def candlecast(folder: Path, command: str, *arguments: str) -> str:
-    """Run our own command on the folder's home; raises with what it said."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAG_SYNC_ENABLED": "false"}
+def candlecast(folder: Path, command: str, *arguments: str, sync: bool = False) -> str:
+    """Run our own command on the folder's home, by default without the knowledge sync; raises with what it said."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAG_SYNC_ENABLED": str(sync).lower()}
     line = [sys.executable, "-m", "deployments.cli", command, "--home", str(folder / "home"), *arguments]
     done = subprocess.run(  # noqa: S603  (our own command)
         line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=UP_S, check=False
