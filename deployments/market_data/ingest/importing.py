@@ -5,7 +5,7 @@ Every part is an idempotent upsert, so an import that was cut off is simply star
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from deployments.common.errors import UnknownSymbol
 from deployments.market_data.cells import UTC_MICROSECONDS
 from deployments.market_data.ingest.candle_files import interval_of, read_file
-from deployments.market_data.instants import times_of
+from deployments.market_data.instants import Times, times_of
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, IngestReport, Interval, ManagedSymbol
 from deployments.market_data.symbols.names import canonical
 
@@ -38,7 +38,7 @@ CHUNK_ROWS = 50_000
 """Rows of one upsert: a few MB between processes and a fraction of a second in the database."""
 
 IN_FLIGHT = 2
-"""Upserts on their way at once: one is checked and encoded while the database writes the other."""
+"""Upserts on their way at once: one is checked and encoded while the database writes the other, or it writes both."""
 
 PAGE = timedelta(days=60)
 PAGE_BARS = 20_000
@@ -87,14 +87,16 @@ async def import_table(
     on_progress: OnProgress = silent,
     dry_run: bool = False,
     in_flight: int = IN_FLIGHT,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> IngestReport:
     """Upsert rows with `SYMBOL_CANDLE_SCHEMA` in chunks and return what that did; idempotent.
 
     With `dry_run` nothing changes and the report says what would have. With one in flight no chunk is stored before
-    those that come first.
+    those that come first; so it is, too, where two chunks may tell the same bar, of which the last stays.
     """
-    parts, total = chunks(table), NOTHING
-    reports = _in_order((sink.ingest(interval, _chunk(table, *part), dry_run) for part in parts), in_flight)
+    parts, total = chunks(table, chunk_rows), NOTHING
+    at_once = in_flight if _are_apart(times_of(table), parts) else 1
+    reports = _in_order((sink.ingest(interval, _chunk(table, *part), dry_run) for part in parts), at_once)
     async with aclosing(reports):
         for _, done in parts:
             total = add(total, await anext(reports))
@@ -102,9 +104,14 @@ async def import_table(
     return total
 
 
+def _are_apart(times: Times, parts: Sequence[tuple[int, int]]) -> bool:
+    """Whether every part begins after the one before it ends, in time."""
+    return all(times[before:start].max() < times[start:end].min() for (before, _), (start, end) in pairwise(parts))
+
+
 def _chunk(table: pa.Table, start: int, end: int) -> pa.Table:
     # Taken, not sliced: a slice on its way to another process carries the whole table with it.
-    return table.take(pa.array(range(start, end)))
+    return table.take(pa.array(np.arange(start, end)))
 
 
 async def _in_order(

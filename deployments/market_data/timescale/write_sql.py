@@ -8,6 +8,19 @@ from deployments.market_data.models import Interval
 
 LOCK_TABLE = "SELECT pg_advisory_xact_lock(hashtext('candlecast.' || $1))"
 
+SHARE_TABLE = "SELECT pg_advisory_xact_lock_shared(hashtext('candlecast.' || $1))"
+"""Keeps out whoever has the lock alone, and nobody who shares it."""
+
+IS_KEYED = """
+    SELECT EXISTS (SELECT 1 FROM pg_index AS key
+        WHERE key.indrelid = to_regclass($1) AND key.indisunique AND key.indimmediate AND key.indisvalid
+            AND key.indpred IS NULL AND key.indexprs IS NULL
+            AND ARRAY(SELECT attname::text FROM pg_attribute AS attribute
+                WHERE attribute.attrelid = key.indrelid AND attribute.attnum = ANY(key.indkey)
+                ORDER BY 1) = ARRAY['symbol', 'time'])
+"""
+"""Whether an index refuses a bar that the table has, in the very statement that brings it again."""
+
 COLUMN_TYPES = """
     SELECT attribute.attname AS name, format_type(attribute.atttypid, attribute.atttypmod) AS type,
         class.relkind IN ('r', 'p') AS takes_copy
@@ -16,7 +29,8 @@ COLUMN_TYPES = """
 """
 """The columns of a table or of a view, which COPY cannot fill."""
 
-EXISTS = "SELECT to_regclass($1) IS NOT NULL"
+EXISTS = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE oid = to_regclass($1))"
+"""Reads a table, before which the server hears of those that others made; a bare name it may remember as missing."""
 
 IS_CONTINUOUS_AGGREGATE = """
     SELECT EXISTS (SELECT 1 FROM pg_rewrite AS rule

@@ -1,8 +1,9 @@
 """History into a sink: chunks, pages, and the same again."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,89 @@ def test_chunks_hold_every_row_once_and_keep_a_time_together_where_it_fits(times
     assert max(end - start for start, end in found) <= size
     for (_, end), (start, _) in pairwise(found):
         assert times[end - 1] != times[start] or times.count(times[start]) > size
+
+
+class Unhurried:
+    """A desk's market that takes its time: each upsert lets others go first as often as it is told."""
+
+    def __init__(self, delays: Sequence[int]) -> None:
+        self.desk = Desk()
+        self._delays = cycle(delays)
+
+    async def ingest(self, interval: Interval, rows: pa.Table, dry_run: bool = False) -> IngestReport:
+        for _ in range(next(self._delays)):
+            await asyncio.sleep(0)
+        return await self.desk.service.ingest(interval, rows, dry_run)
+
+    async def contents(self) -> dict[str, object]:
+        """Return everything that is kept: candles, symbols and what lies aside."""
+        store, catalogue = self.desk.store, self.desk.catalogue
+        symbols = [one.symbol for one in await catalogue.symbols()]
+        return {
+            symbol: (
+                (await store.window(symbol, Interval.H1, None, DESK_NOW, 1_000)).to_pydict(),
+                await catalogue.quarantined(symbol, Interval.H1),
+            )
+            for symbol in symbols
+        }
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 12),  # hours
+        st.sampled_from(["BTCUSD", "ETHUSD", "btc/usd"]),
+        st.integers(1, 3).map(float) | st.just(-1.0) | st.just(float("nan")),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(ROWS, st.integers(1, 30), st.integers(1, 4), st.lists(st.integers(0, 5), min_size=1, max_size=8), st.booleans())
+def test_an_import_ends_the_same_however_it_is_cut_and_however_many_parts_are_under_way(
+    told: list[tuple[int, str, float]], size: int, in_flight: int, delays: list[int], dry_run: bool
+) -> None:
+    told = sorted(told, key=lambda row: row[0])  # as a file is read
+    hours = [hour for hour, _, _ in told]
+    size = max(size, *(hours.count(hour) for hour in hours))
+    table = told_rows(told)
+
+    async def run() -> None:
+        whole, cut = Unhurried([0]), Unhurried(delays)
+        at_once = await import_table(table, Interval.H1, whole, dry_run=dry_run)
+        in_parts = await import_table(table, Interval.H1, cut, dry_run=dry_run, in_flight=in_flight, chunk_rows=size)
+        assert in_parts == at_once
+        assert str(await cut.contents()) == str(await whole.contents())  # as text, for no NaN equals another
+
+    asyncio.run(run())
+
+
+@given(ROWS, st.integers(1, 8), st.lists(st.integers(0, 5), min_size=1, max_size=8))
+def test_of_a_bar_that_several_parts_tell_the_last_stays_however_many_are_under_way(
+    told: list[tuple[int, str, float]], size: int, delays: list[int]
+) -> None:
+    told = [(hour, symbol, abs(price)) for hour, symbol, price in told if not np.isnan(price)]
+    table = told_rows(told)
+
+    async def run() -> None:
+        one_by_one, together = Unhurried([0]), Unhurried(delays)
+        first = await import_table(table, Interval.H1, one_by_one, in_flight=1, chunk_rows=size)
+        second = await import_table(table, Interval.H1, together, in_flight=3, chunk_rows=size)
+        assert second == first
+        assert await together.contents() == await one_by_one.contents()
+
+    asyncio.run(run())
+
+
+def told_rows(told: Sequence[tuple[int, str, float]]) -> pa.Table:
+    """Return a bar for each hour, symbol and price."""
+    times = [LAST_CLOSED - (12 - hour) * HOUR for hour, _, _ in told]
+    prices = [price for _, _, price in told]
+    columns = [[symbol for _, symbol, _ in told], times, prices, prices, prices, prices, [1.0] * len(told)]
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, SYMBOL_CANDLE_SCHEMA, strict=True)],
+        schema=SYMBOL_CANDLE_SCHEMA,
+    )
 
 
 async def test_a_preview_says_for_each_symbol_what_an_import_would_do_and_then_it_does(desk: Desk) -> None:

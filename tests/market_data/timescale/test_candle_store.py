@@ -1,5 +1,6 @@
 """What every candle store promises; run on the fake and on PostgreSQL."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -62,6 +63,20 @@ async def test_upsert_counts_and_repeating_it_changes_nothing(candle_store: Cand
     assert (first.inserted, first.changed, first.unchanged) == (6, 0, 0)
     assert (second.inserted, second.changed, second.unchanged) == (4, 1, 5)
     assert (third.inserted, third.changed, third.unchanged) == (0, 0, 10)
+
+
+async def test_parts_that_overlap_and_are_written_at_once_are_each_kept_and_counted_once(
+    candle_store: CandleStore,
+) -> None:
+    rows = pa.concat_tables([rows_of("BTCUSD", 600), rows_of("ETHUSD", 600)]).sort_by("time")
+    await candle_store.upsert(Interval.H1, rows.slice(0, 2))
+    parts = [rows.slice(first, 120) for first in range(0, 1_200, 100)]
+    done = await asyncio.gather(*(candle_store.upsert(Interval.H1, part) for part in [*parts[::2], *parts[1::2]]))
+    assert sum(one.inserted for one in done) == 1_198
+    assert not any(one.changed for one in done)
+    for symbol in ("BTCUSD", "ETHUSD"):
+        found = await candle_store.window(symbol, Interval.H1, None, END, 1_000)
+        assert found.equals(rows_of(symbol, 600).drop_columns(["symbol"]))
 
 
 async def test_dry_run_counts_as_the_upsert_will_and_writes_nothing(candle_store: CandleStore) -> None:

@@ -13,6 +13,7 @@ from deployments.common.settings import DatabaseSettings
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
 from deployments.market_data.timescale.candles import TimescaleStore
 from deployments.market_data.timescale.pool import Database, arguments_of, connect
+from deployments.market_data.timescale.write_sql import SHARE_TABLE
 from deployments.market_data.timescale.writing import Upserted, upsert
 from tests.fakes.market_data import walk_table
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.db
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TABLE = """CREATE TABLE ohlcv_1h (time {time}, symbol {text}, open {number}, high {number}, low {number},
     close {number}, volume {number})"""
+WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+WAITS_FOR_A_ROW = WAITS.replace("advisory", "transactionid")
 
 
 @pytest.fixture
@@ -169,3 +172,51 @@ async def test_writers_at_once_store_every_bar_once(
         await asyncio.gather(*(pool.close() for pool in pools))
     assert sum(one.inserted for one in done) == 400
     assert await desk.fetchval("SELECT count(*) FROM ohlcv_1h") == 400
+
+
+@pytest.mark.parametrize(
+    ("index", "goes_beside"),
+    [
+        ("UNIQUE INDEX ON ohlcv_1h (time, symbol)", True),
+        ("UNIQUE INDEX ON ohlcv_1h (symbol, time, close)", False),
+        ("UNIQUE INDEX ON ohlcv_1h (symbol, time) WHERE volume > 0", False),
+        ("INDEX ON ohlcv_1h (symbol, time)", False),
+    ],
+)
+async def test_a_writer_adds_beside_another_only_where_an_index_keeps_a_bar_from_being_held_twice(
+    database: DatabaseSettings, opened: Database, desk: Any, index: str, goes_beside: bool
+) -> None:
+    await desk.execute(TABLE.format(time="timestamptz", text="text", number="float8"))
+    await desk.execute(f"CREATE {index}")
+    watcher = await connect(arguments_of(database))
+    held = desk.transaction()
+    await held.start()
+    await desk.execute(SHARE_TABLE, "ohlcv_1h")  # as a writer has it that adds
+    writing = asyncio.create_task(upsert(opened, Interval.H1, rows(), {}))
+    try:
+        async with asyncio.timeout(30):
+            while not writing.done() and not await watcher.fetchval(WAITS):  # noqa: ASYNC110  a lock has no event
+                await asyncio.sleep(0.01)
+        assert writing.done() == goes_beside
+    finally:
+        await held.rollback()
+        await watcher.close()
+    assert await asyncio.wait_for(writing, 30) == Upserted(10, 0, 0)
+
+
+async def test_a_bar_that_another_writer_adds_meanwhile_is_waited_for_and_counts_as_held(
+    database: DatabaseSettings, opened: Database, desk: Any
+) -> None:
+    await upsert(opened, Interval.H1, rows(2), {})
+    watcher = await connect(arguments_of(database))
+    adding = desk.transaction()
+    await adding.start()
+    await desk.execute("INSERT INTO ohlcv_1h VALUES ($1, 'BTCUSD', 1, 1, 1, 1, 1)", START + timedelta(hours=5))
+    writing = asyncio.create_task(upsert(opened, Interval.H1, rows(10, 2), {}))
+    async with asyncio.timeout(30):
+        while not await watcher.fetchval(WAITS_FOR_A_ROW):  # noqa: ASYNC110  a lock has no event
+            await asyncio.sleep(0.01)
+    await adding.commit()
+    await watcher.close()
+    assert await asyncio.wait_for(writing, 30) == Upserted(7, 1, 0)
+    assert await upsert(opened, Interval.H1, rows(), {}) == Upserted(0, 0, 10)
