@@ -65,6 +65,7 @@ class FakeMarketData:
         self.now = now
         self.interval = interval
         self.queries: list[CandleQuery] = []
+        self.incomplete: dict[str, tuple[datetime, ...]] = {}
 
     async def candles(self, query: CandleQuery) -> Candles:
         self.queries.append(query)
@@ -86,6 +87,9 @@ class FakeMarketData:
             data_as_of=newest + self.interval.delta if newest else None,
             stale=newest is None or newest + 3 * self.interval.delta <= reference,
             forming=forming is not None,
+            incomplete=tuple(
+                time for time in self.incomplete.get(query.symbol, ()) if time in chosen["time"].to_pylist()
+            ),
         )
 
     async def changed_candles(self, query: CandleQuery, generation: str) -> Candles | None:

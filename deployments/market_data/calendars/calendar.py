@@ -36,6 +36,16 @@ class Buckets:
     def __getitem__(self, part: slice) -> "Buckets":
         return Buckets(self.openings[part], self.starts[part], self.ends[part])
 
+    def newest(self, span: timedelta) -> "Buckets":
+        """Return the newest that lie within `span`, rests between them included; one even where it is longer."""
+        first = int(np.searchsorted(self.starts, self.ends[-1] - width(span))) if len(self) else 0
+        return self[min(first, len(self) - 1) :]
+
+    def oldest(self, span: timedelta) -> "Buckets":
+        """Return the oldest that lie within `span`, rests between them included; one even where it is longer."""
+        end = int(np.searchsorted(self.ends, self.starts[0] + width(span), side="right")) if len(self) else 0
+        return self[: max(end, 1)]
+
 
 class Calendar(ABC):
     """Say which bars a market prints; all instants are UTC and mean the opening of a bar."""

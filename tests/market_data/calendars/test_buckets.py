@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -57,6 +58,20 @@ def fine_rows(calendar: str, source: Interval, seed: int, bars: int, holes: list
     return pa.Table.from_pylist(rows, schema=SYMBOL_CANDLE_SCHEMA)
 
 
+class Watched(Database):
+    """A database that remembers how much time the sums of one statement covered."""
+
+    longest = timedelta(0)
+
+    async def fetch(self, statement: str, *values: object, name: str = "") -> list[asyncpg.Record]:
+        if name.startswith("sums"):
+            first, end = values[-2:]
+            assert isinstance(first, datetime)
+            assert isinstance(end, datetime)
+            self.longest = max(self.longest, end - first)
+        return await super().fetch(statement, *values, name=name)
+
+
 @pytest.fixture(scope="module")
 def empty_server(database_server: DatabaseSettings) -> DatabaseSettings:
     """A database whose candle tables each example drops again."""
@@ -73,10 +88,13 @@ def empty_server(database_server: DatabaseSettings) -> DatabaseSettings:
 @asynccontextmanager
 async def filled(settings: DatabaseSettings, source: Interval, rows: pa.Table) -> AsyncIterator[TimescaleStore]:
     """A store whose only table is that of `source`, with room for no more than 3,000 fine rows at once."""
-    store = TimescaleStore(Database(arguments_of(settings)), fine_rows=3_000)
+    watched = Watched(arguments_of(settings))
+    store = TimescaleStore(watched, fine_rows=3_000)
     await store.upsert(source, rows)
     try:
         yield store
+        # One more: the first bucket takes the bar in, too, that reaches into it.
+        assert watched.longest <= 3_001 * source.delta
     finally:
         await store.close()
         connection = await connect(arguments_of(settings))
@@ -160,6 +178,21 @@ def test_newest_and_oldest_buckets_are_the_ends_of_all_of_them(calendar: str, in
     assert _same(market.first_buckets(interval, start, end, n), every[:n])
     if interval.delta >= HOUR:
         assert len(market.last_buckets(interval, EPOCH, end, n)) == n
+
+
+@given(
+    cases, st.sampled_from(list(Interval)), st.integers(0, 300), st.integers(1, 100_000).map(lambda n: n * HOUR / 60)
+)
+def test_buckets_within_a_span_are_as_many_as_fit_and_at_least_one(
+    calendar: str, interval: Interval, n: int, span: timedelta
+) -> None:
+    every = calendar_named(calendar).last_buckets(interval, EPOCH, datetime(2024, 6, 1, tzinfo=UTC), n)
+    lengths = [to_datetime(every.ends[-1]) - to_datetime(start) for start in every.starts[::-1]]
+    fitting = max(sum(length <= span for length in lengths), min(1, n))
+    assert _same(every.newest(span), every[len(every) - fitting :])
+    lengths = [to_datetime(end) - to_datetime(every.starts[0]) for end in every.ends]
+    fitting = max(sum(length <= span for length in lengths), min(1, n))
+    assert _same(every.oldest(span), every[:fitting])
 
 
 def _same(one: Buckets, other: Buckets) -> bool:
