@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from deployments.common.errors import DatabaseUnavailable, InvalidRequest, SymbolExists, UpstreamTimeout
+from deployments.common.errors import DatabaseUnavailable, InvalidRequest, UpstreamTimeout
 from deployments.common.settings import (
     AppDatabaseSettings,
     DatabaseSettings,
@@ -86,17 +84,15 @@ def refuse_weak_password(stack: StackSettings, database: DatabaseSettings) -> No
 async def import_symbols(service: MarketDataService, path: Path, pause: Pause = asyncio.sleep) -> int:
     """Add the symbols of a `symbols.json`, if there is one and none is managed yet; return how many came in.
 
-    Waits for a database that is away.
+    Waits for a database that is away. All come in at once and once only: what somebody deletes stays deleted, and a
+    start that is cut off leaves none behind that would keep a later one from bringing the others.
     """
     if not await asyncio.to_thread(path.exists):
         return 0
     if (await _patiently(lambda: service.managed_symbols(SymbolFilter(limit=1)), pause)).symbols:
         return 0
-    added = 0
-    for draft in await asyncio.to_thread(read_symbols, path):
-        with suppress(SymbolExists):  # another replica imports the same file
-            await _patiently(partial(service.create_symbol, draft), pause)
-            added += 1
+    drafts = await asyncio.to_thread(read_symbols, path)
+    added = await _patiently(lambda: service.create_first_symbols(drafts), pause) if drafts else 0
     log.info("symbols imported", symbols=added)
     return added
 

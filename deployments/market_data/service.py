@@ -224,6 +224,15 @@ class MarketDataService:
         self._forget_lists()
         return created
 
+    async def create_first_symbols(self, drafts: Sequence[SymbolDraft]) -> int:
+        """Add managed symbols that share no name, all or none of them, where none is managed; never a second time.
+
+        Returns how many came in. Raises `InvalidRequest`.
+        """
+        added = await self._catalogue.add_first([validated(draft) for draft in drafts], self._clock())
+        self._forget_lists()
+        return added
+
     async def update_symbol(self, draft: SymbolDraft, seen_updated_at: datetime | None = None) -> ManagedSymbol:
         """Replace a managed symbol; raises `InvalidRequest`, `UnknownSymbol` or `PreconditionFailed`."""
         updated = await self._catalogue.replace(validated(draft), self._clock(), seen_updated_at)

@@ -161,6 +161,7 @@ class MemoryCatalogue:
     def __init__(self) -> None:
         self.is_away = False
         self._symbols: dict[str, ManagedSymbol] = {}
+        self._has_had_first = False
         self._aside: dict[tuple[str, Interval, datetime, str], QuarantinedRow] = {}
 
     async def symbols(self) -> tuple[ManagedSymbol, ...]:
@@ -178,6 +179,14 @@ class MemoryCatalogue:
     async def add(self, draft: SymbolDraft, now: datetime) -> ManagedSymbol:
         self._refuse_taken(draft, "")
         return self._keep(draft, now, now)
+
+    async def add_first(self, drafts: Sequence[SymbolDraft], now: datetime) -> int:
+        if await self.symbols() or self._has_had_first:
+            return 0
+        self._has_had_first = True
+        for draft in drafts:
+            self._keep(draft, now, now)
+        return len(drafts)
 
     async def replace(self, draft: SymbolDraft, now: datetime, seen_updated_at: datetime | None) -> ManagedSymbol:
         self._refuse_taken(draft, draft.symbol)

@@ -50,6 +50,18 @@ class PostgresCatalogue:
             await _refuse_taken(connection, draft)
             return _symbol(await connection.fetchrow(sql.ADD, *_values(draft), now))
 
+    async def add_first(self, drafts: Sequence[SymbolDraft], now: datetime) -> int:
+        """Add symbols that share no name where there is none, and has never been one so; return how many came in.
+
+        All of them come in or none.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(sql.LOCK_SYMBOLS)
+            if not await connection.fetchval(sql.FIRST_SYMBOLS, now):
+                return 0
+            await connection.executemany(sql.ADD, [(*_values(draft), now) for draft in drafts])
+        return len(drafts)
+
     async def replace(self, draft: SymbolDraft, now: datetime, seen_updated_at: datetime | None) -> ManagedSymbol:
         """Replace a symbol that has not changed since `seen_updated_at`, where that is given.
 

@@ -21,6 +21,11 @@ _DRAFT = ", ".join(DRAFT_COLUMNS)
 _SYMBOL = f"{_DRAFT}, created_at, updated_at"
 
 SYMBOLS = f'SELECT {_SYMBOL} FROM candlecast.managed_symbols ORDER BY symbol COLLATE "C"'
+FIRST_SYMBOLS = """
+    INSERT INTO candlecast.first_symbols (time) SELECT $1::timestamptz
+    WHERE NOT EXISTS (SELECT 1 FROM candlecast.managed_symbols) ON CONFLICT DO NOTHING RETURNING once
+"""
+"""Returns a row where there is no symbol and the first ones have not come in yet, which from then on they have."""
 
 PAGE = f"""
     SELECT {_SYMBOL} FROM candlecast.managed_symbols

@@ -1,5 +1,6 @@
 """What every catalogue promises; run on the fake and on PostgreSQL."""
 
+import asyncio
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,37 @@ async def test_symbol_comes_back_as_it_was_added(catalogue: Catalogue) -> None:
     assert (added.symbol, added.aliases, added.price_increment) == ("BTCUSD", ("xbt/usd",), Decimal("0.00001"))
     assert (added.created_at, added.updated_at) == (NOW, NOW)
     assert await catalogue.symbols() == (added,)
+
+
+async def test_first_symbols_come_in_together_where_there_is_none(catalogue: Catalogue) -> None:
+    assert await catalogue.add_first([draft("ETHUSD"), draft("BTCUSD", "xbt/usd")], NOW) == 2
+    kept = await catalogue.symbols()
+    assert [(one.symbol, one.aliases, one.created_at) for one in kept] == [
+        ("BTCUSD", ("xbt/usd",), NOW),
+        ("ETHUSD", (), NOW),
+    ]
+    await catalogue.remove("ETHUSD")
+    assert await catalogue.add_first([draft("ETHUSD"), draft("SOLUSD")], LATER) == 0
+    assert [one.symbol for one in await catalogue.symbols()] == ["BTCUSD"]
+    await catalogue.remove("BTCUSD")
+    assert await catalogue.add_first([draft("ETHUSD")], LATER) == 0
+    assert await catalogue.symbols() == ()
+
+
+async def test_symbols_that_came_another_way_keep_the_first_ones_out_only_while_they_are_there(
+    catalogue: Catalogue,
+) -> None:
+    await catalogue.add(draft("SOLUSD"), NOW)
+    assert await catalogue.add_first([draft("ETHUSD")], NOW) == 0
+    await catalogue.remove("SOLUSD")
+    assert await catalogue.add_first([draft("ETHUSD")], NOW) == 1
+
+
+async def test_of_two_that_bring_the_first_symbols_at_once_one_does(catalogue: Catalogue) -> None:
+    drafts = [draft(f"COIN{number}USD") for number in range(20)]
+    done = await asyncio.gather(*(catalogue.add_first(drafts, NOW) for _ in range(3)))
+    assert sorted(done) == [0, 0, 20]
+    assert len(await catalogue.symbols()) == 20
 
 
 async def test_sizes_and_increments_come_back_to_the_last_digit(catalogue: Catalogue) -> None:
