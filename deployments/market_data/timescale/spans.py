@@ -1,7 +1,7 @@
 """How much of each symbol the tables hold."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,9 +40,14 @@ async def spans_of(database: Database, holdings: Holdings, counted_rows: int = C
             parts = [_counted(interval, symbol_of[row["symbol"]], row) for row in records if row["symbol"] in symbol_of]
         else:
             records = await database.fetch(sql.ends(interval), list(symbol_of), EPOCH, name=f"ends {interval.table}")
-            parts = _shared(interval, rows, [(symbol_of[row["stored"]], row) for row in records])
+            parts = _estimated(interval, symbol_of, records, rows, await _shares_in(database, interval))
         found += _merged(parts)
     return tuple(found)
+
+
+async def _shares_in(database: Database, interval: Interval) -> dict[str, float]:
+    records = await database.fetch(sql.SHARES, interval.table, name=f"shares {interval.table}")
+    return {record["symbol"]: record["share"] for record in records}
 
 
 async def _rows_in(database: Database, interval: Interval) -> int:
@@ -55,14 +60,25 @@ def _counted(interval: Interval, symbol: str, row: asyncpg.Record) -> StoredSpan
     return StoredSpan(symbol, interval, row["bars"], row["first_time"], row["last_time"])
 
 
-def _shared(interval: Interval, rows: int, ends: Sequence[tuple[str, asyncpg.Record]]) -> list[StoredSpan]:
-    """Give each symbol as large a part of the table's rows as its span has of all spans."""
-    lengths = [(row["last_time"] - row["first_time"]) / interval.delta + 1 for _, row in ends]
-    share = min(1.0, rows / sum(lengths)) if lengths else 0.0  # no more bars than fit in the span
-    return [
-        StoredSpan(symbol, interval, max(1, round(length * share)), row["first_time"], row["last_time"], True)
-        for (symbol, row), length in zip(ends, lengths, strict=True)
-    ]
+def _estimated(
+    interval: Interval,
+    symbol_of: Mapping[str, str],
+    ends: Sequence[asyncpg.Record],
+    rows: int,
+    shares: Mapping[str, float],
+) -> list[StoredSpan]:
+    """Give each symbol its share of the table's rows; those whose share is unknown divide the rest by their spans."""
+    lengths: dict[str, float] = {
+        row["stored"]: (row["last_time"] - row["first_time"]) / interval.delta + 1 for row in ends
+    }
+    unknown = sum(length for name, length in lengths.items() if name not in shares)
+    filled = rows * max(0.0, 1.0 - sum(shares.values())) / unknown if unknown else 0.0
+
+    def bars(name: str) -> int:
+        told = rows * shares[name] if name in shares else lengths[name] * filled
+        return max(1, round(min(told, lengths[name])))  # no more bars than fit in the span
+
+    return [StoredSpan(symbol_of[name], interval, bars(name), first, last, True) for name, first, last in ends]
 
 
 def _merged(spans: Sequence[StoredSpan]) -> list[StoredSpan]:

@@ -29,6 +29,26 @@ def estimate(interval: Interval) -> str:
     return f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {interval.table}"
 
 
+SHARES = """
+    WITH RECURSIVE parts(id) AS (
+        SELECT to_regclass($1)::oid
+        UNION ALL SELECT inhrelid FROM pg_inherits JOIN parts ON inhparent = parts.id
+    ), told AS (
+        SELECT class.reltuples AS rows, seen.most_common_vals::text::text[] AS symbols, seen.most_common_freqs AS shares
+        FROM parts JOIN pg_class AS class ON class.oid = parts.id
+        JOIN pg_stats AS seen ON seen.schemaname = class.relnamespace::regnamespace::name
+            AND seen.tablename = class.relname AND seen.attname = 'symbol' AND NOT seen.inherited
+        WHERE class.reltuples > 0 AND seen.most_common_vals IS NOT NULL
+    )
+    SELECT symbol, sum(rows * share) / (SELECT sum(rows) FROM told) AS share
+    FROM told, unnest(symbols, shares) AS common(symbol, share) GROUP BY symbol
+"""
+"""The common symbols of a table with their shares of its rows, as the server saw them when it last looked at samples.
+
+A partitioned table, such as a hypertable, is the sum of its parts. Reads no row of the table.
+"""
+
+
 def spans(interval: Interval) -> str:
     """Count every symbol's bars with the openings of the first and last."""
     return f"""
