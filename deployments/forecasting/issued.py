@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 
 from deployments.forecasting.models import Forecast, ForecastPoint
-from deployments.forecasting.quantiles import MEDIAN, FloatArray, interval_bounds
+from deployments.forecasting.quantiles import MEDIAN, FloatArray, bounds_of
 
 _LOG_PRICES = (-700.0, 700.0)
 
@@ -46,9 +46,9 @@ def points_of(
 ) -> tuple[ForecastPoint, ...]:
     """Return one point per step, in prices, from log-price quantiles (horizon, 9)."""
     names = [level_name(level) for level in levels]
-    bounds = _price(np.array([interval_bounds(quantiles, level) for level in levels]))
+    bounds = _price(bounds_of(quantiles, levels))
     # Lists, because a number taken out of an array costs ten times as much, and a batch has thousands.
-    lower, upper = bounds[:, 0].T.tolist(), bounds[:, 1].T.tolist()
+    lower, upper = bounds[:, 0].tolist(), bounds[:, 1].tolist()
     return tuple(
         ForecastPoint(time, median, dict(zip(names, low, strict=True)), dict(zip(names, high, strict=True)))
         for time, median, low, high in zip(times, _price(quantiles[:, MEDIAN]).tolist(), lower, upper, strict=True)

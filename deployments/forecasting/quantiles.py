@@ -1,5 +1,6 @@
 """The quantile grid that every model and baseline answers on, and what lies between its points."""
 
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -22,12 +23,17 @@ def interval_bounds(quantiles: FloatArray, level: float) -> tuple[FloatArray, Fl
     linear in the normal score of the probability, where a normal distribution is exact; beyond 95 % the outermost
     slope goes on. Intervals of rising levels nest. Raises `ValueError` for a level outside (0, 100).
     """
-    if not 0 < level < 100:
-        raise ValueError(f"a level lies between 0 and 100, not at {level:g}")
-    # The score of the tail and its mirror image: the probability above rounds to 1 where the level is close to 100.
-    score = NormalDist().inv_cdf((1 - level / 100) / 2)
+    bounds = bounds_of(quantiles, (level,))
+    return bounds[..., 0, 0], bounds[..., 1, 0]
+
+
+def bounds_of(quantiles: FloatArray, levels: tuple[float, ...]) -> FloatArray:
+    """Return what `interval_bounds` does for many levels at once, (..., 2, levels): lower bounds, then upper ones."""
+    left, share = _places(levels)
     ordered = ascending(quantiles)
-    return _at(ordered, score), _at(ordered, -score)
+    below = ordered[..., left]
+    bounds: FloatArray = below + share * (ordered[..., left + 1] - below)
+    return bounds
 
 
 def mixed(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
@@ -49,9 +55,15 @@ def ascending(quantiles: FloatArray) -> FloatArray:
     return rows.reshape(quantiles.shape)
 
 
-def _at(ordered: FloatArray, score: float) -> FloatArray:
-    right = int(np.clip(np.searchsorted(_NORMAL_SCORES, score), 1, len(QUANTILES) - 1))
-    left = right - 1
-    share = (score - _NORMAL_SCORES[left]) / (_NORMAL_SCORES[right] - _NORMAL_SCORES[left])
-    bound: FloatArray = ordered[..., left] + share * (ordered[..., right] - ordered[..., left])
-    return bound
+@lru_cache(maxsize=256)
+def _places(levels: tuple[float, ...]) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return the grid point left of each bound and the bound's share of the way to the next, both (2, levels)."""
+    for level in levels:
+        if not 0 < level < 100:
+            raise ValueError(f"a level lies between 0 and 100, not at {level:g}")
+    # The score of the tail and its mirror image: the probability above rounds to 1 where the level is close to 100.
+    lower = np.array([NormalDist().inv_cdf((1 - level / 100) / 2) for level in levels])
+    scores = np.stack([lower, -lower])
+    left = np.clip(np.searchsorted(_NORMAL_SCORES, scores), 1, len(QUANTILES) - 1) - 1
+    share: FloatArray = (scores - _NORMAL_SCORES[left]) / (_NORMAL_SCORES[left + 1] - _NORMAL_SCORES[left])
+    return left, share

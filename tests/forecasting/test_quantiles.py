@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deployments.forecasting.quantiles import MEDIAN, QUANTILES, ascending, interval_bounds
+from deployments.forecasting.quantiles import MEDIAN, QUANTILES, ascending, bounds_of, interval_bounds
 
 NORMAL = np.array([NormalDist().inv_cdf(probability) for probability in QUANTILES])
 
@@ -56,6 +56,25 @@ def test_intervals_nest_whatever_the_quantiles(quantiles: np.ndarray, levels: tu
     assert (outer_lower <= inner_lower + slack).all()
     assert (inner_lower <= inner_upper + slack).all()
     assert (inner_upper <= outer_upper + slack).all()
+
+
+@given(
+    quantiles=arrays(np.float64, (3, 9), elements=st.floats(-50, 50)),
+    levels=st.lists(st.floats(1, 99), min_size=1, max_size=4).map(tuple),
+)
+def test_bounds_of_many_levels_lie_on_the_line_between_neighbouring_scores(
+    quantiles: np.ndarray, levels: tuple[float, ...]
+) -> None:
+    found = bounds_of(quantiles, levels)
+
+    for place, level in enumerate(levels):
+        for side, probability in enumerate((0.5 - level / 200, 0.5 + level / 200)):
+            score = NormalDist().inv_cdf(probability)
+            right = min(max(sum(each < score for each in NORMAL), 1), len(NORMAL) - 1)
+            share = (score - NORMAL[right - 1]) / (NORMAL[right] - NORMAL[right - 1])
+            for row, values in enumerate(np.sort(quantiles, axis=-1)):
+                wanted = values[right - 1] + share * (values[right] - values[right - 1])
+                assert found[row, side, place] == pytest.approx(wanted, rel=1e-7, abs=1e-7)
 
 
 def test_highest_level_below_a_hundred_has_bounds() -> None:

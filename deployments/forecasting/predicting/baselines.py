@@ -96,8 +96,8 @@ def naive_scale(log_closes: FloatArray, known: Mask | None = None) -> FloatArray
 
 def mean_move(moves: Moves) -> FloatArray:
     """Return the mean absolute move, shape (n,): what `naive_scale` makes of closes."""
-    values, came = _with_weights(moves)
-    scale: FloatArray = np.abs(values).sum(axis=1) / np.maximum(came.sum(axis=1), 1)
+    count = moves.values.shape[1] if moves.came is None else moves.came.sum(axis=1)
+    scale: FloatArray = np.abs(moves.values).sum(axis=1) / np.maximum(count, 1)
     return scale
 
 
@@ -120,10 +120,17 @@ def standard_quantiles(horizon: int) -> FloatArray:
 
 
 def _weighted_volatility(moves: Moves, halflife: float) -> FloatArray:
-    values, came = _with_weights(moves)
-    weights = 0.5 ** (np.arange(values.shape[1])[::-1] / halflife)
-    volatility: FloatArray = np.sqrt((values * values) @ weights / np.maximum(came @ weights, _FLOOR))
+    weights = _decay(moves.values.shape[1], halflife)
+    mass = weights.sum() if moves.came is None else moves.came @ weights
+    volatility: FloatArray = np.sqrt((moves.values * moves.values) @ weights / np.maximum(mass, _FLOOR))
     return volatility
+
+
+@lru_cache(maxsize=64)
+def _decay(moves: int, halflife: float) -> FloatArray:
+    weights: FloatArray = 0.5 ** (np.arange(moves)[::-1] / halflife)
+    weights.flags.writeable = False
+    return weights
 
 
 def _with_weights(moves: Moves) -> tuple[FloatArray, FloatArray]:

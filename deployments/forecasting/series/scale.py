@@ -36,6 +36,8 @@ REALISED_FLOOR = 0.02
 RIDGE = 1e-4
 REGIME_LIMIT = 5.0
 
+_OTHERS = [index for index in range(len(HALFLIVES)) if index != REFERENCE]
+
 REGIMES = len(HALFLIVES) - 1 + len(DOWNSIDE_HALFLIVES) + len(TREND_HALFLIVES) + 1 + 6
 """How many numbers say what regime a market is in."""
 
@@ -89,23 +91,19 @@ def volatility_of(past: Past, factors: FloatArray, steps: int) -> Volatility:
     `factors` (n, 168) are each row's hours of the week. Bars that are not known count for nothing.
     """
     moves, paired = past.moves.values, past.moves.came
-    flat = past.variances * _by_hour(1.0 / factors, past.hours)
-    known = None
-    if paired is not None:
-        known = past.known.astype(np.float64)
-        flat = flat * known
-    ranged = _means(flat, known, HALFLIVES)
+    ranged = _ranged(past, factors)
     squares = _means(moves * moves, paired, DOWNSIDE_HALFLIVES)
-    falls = _means(np.minimum(moves, 0.0) * moves, paired, DOWNSIDE_HALFLIVES)
+    # Half of squares less signed squares is those of falls: a third of the time that picking them out of rises takes.
+    falls = (squares - _means(moves * np.abs(moves), paired, DOWNSIDE_HALFLIVES)) / 2 + FLOOR
     trends = _means(moves, paired, TREND_HALFLIVES) * np.sqrt(TREND_HALFLIVES)
     uneven = np.log(squares[:, -1] / ranged[:, REFERENCE])
     logs = np.log(ranged)
     regimes = [
-        np.delete(logs - logs[:, [REFERENCE]], REFERENCE, axis=1),
+        logs[:, _OTHERS] - logs[:, [REFERENCE]],
         np.log(falls / squares),
         np.clip(trends / np.sqrt(ranged[:, [REFERENCE]]), -TREND_LIMIT, TREND_LIMIT),
         uneven[:, None],
-        _waves(past.hours[:, -1]),
+        _WAVES[past.hours[:, -1]],
     ]
     ahead = np.cumsum(factors[np.arange(len(past))[:, None], past.coming[:, :steps]], axis=1)
     # Half of a small difference is noise, a large one says that the ranges are none: then moves set the level.
@@ -134,23 +132,39 @@ def fit_scale(volatility: Volatility, windows: Windows, like: ScaleFit | None = 
     return ScaleFit(centre, spread, np.asarray(weights, dtype=np.float64))
 
 
+def _ranged(past: Past, factors: FloatArray) -> FloatArray:
+    """Return the mean variance of bars over the factor of their hour, (n, half-lives)."""
+    hourly = _by_hour(1.0 / factors, past.hours)
+    if past.moves.came is not None:
+        known = past.known.astype(np.float64)
+        return _means(past.variances * hourly * known, known, HALFLIVES)
+    if len(hourly) > 1:
+        return _means(past.variances * hourly, None, HALFLIVES)
+    # The weights are few and the variances many: rather those are multiplied.
+    ranged: FloatArray = past.variances @ (hourly.T * _shares(hourly.shape[1], HALFLIVES)) + FLOOR
+    return ranged
+
+
 def _means(values: FloatArray, known: FloatArray | None, halflives: tuple[float, ...]) -> FloatArray:
     """Return exponentially weighted means, (n, half-lives), lifted so that none is 0.
 
     Values are 0 where not known; without `known` all of them are.
     """
-    weights = _weights(values.shape[1], halflives)
-    mass = weights.sum(axis=0) if known is None else known @ weights
-    means: FloatArray = values @ weights / np.maximum(mass, 1e-9) + FLOOR
-    return means
+    shares = _shares(values.shape[1], halflives)
+    means: FloatArray = values @ shares
+    if known is not None:
+        means /= np.maximum(known @ shares, 1e-9)
+    return means + FLOOR
 
 
 @lru_cache(maxsize=64)
-def _weights(bars: int, halflives: tuple[float, ...]) -> FloatArray:
+def _shares(bars: int, halflives: tuple[float, ...]) -> FloatArray:
+    """Return the share of each bar, oldest first, in the mean over all of them, (bars, half-lives)."""
     ages = np.arange(bars - 1, -1, -1)
-    weights: FloatArray = 0.5 ** (ages[:, None] / np.array(halflives))
-    weights.flags.writeable = False
-    return weights
+    weights = 0.5 ** (ages[:, None] / np.array(halflives))
+    shares: FloatArray = weights / np.maximum(weights.sum(axis=0), 1e-9)
+    shares.flags.writeable = False
+    return shares
 
 
 def _by_hour(factors: FloatArray, hours: Hours) -> FloatArray:
@@ -168,9 +182,14 @@ def _standard(regimes: FloatArray) -> tuple[FloatArray, FloatArray]:
     return regimes.mean(axis=0), regimes.std(axis=0) + 1e-6
 
 
-def _waves(hours: Hours) -> FloatArray:
+def _waves() -> FloatArray:
+    """Return where each hour of the week stands in its day and its week, (168, 6)."""
+    hours = np.arange(WEEK)
     day, week = 2 * np.pi * (hours % 24) / 24, 2 * np.pi * hours / WEEK
     return np.stack([wave(angle) for angle in (day, 2 * day, week) for wave in (np.sin, np.cos)], axis=1)
+
+
+_WAVES = _waves()
 
 
 def _design(regimes: FloatArray) -> FloatArray:

@@ -1,13 +1,26 @@
 """Volatility at several memories and the scale that they imply."""
 
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.series.panel import origins_in, spans_of
-from deployments.forecasting.series.scale import REGIMES, Volatility, fit_scale, volatility_of
+from deployments.forecasting.series.scale import (
+    DOWNSIDE_HALFLIVES,
+    FLOOR,
+    HALFLIVES,
+    RATIO_LIMIT,
+    REFERENCE,
+    REGIMES,
+    TREND_HALFLIVES,
+    Volatility,
+    fit_scale,
+    volatility_of,
+)
 from deployments.forecasting.series.season import WEEK
 from deployments.forecasting.series.windows import Past, windows_at
 from tests.fakes.panels import wavy_panel
@@ -28,12 +41,62 @@ def past_of(moves: FloatArray, variances: FloatArray | None = None, steps: int =
     )
 
 
+def _faded(values: Sequence[float], halflife: float) -> float:
+    """Return the mean of values, oldest first, each bar weighing less than the next."""
+    weights: list[float] = [0.5 ** (age / halflife) for age in reversed(range(len(values)))]
+    return sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights) + FLOOR
+
+
 def test_moves_of_one_size_have_that_variance_at_every_memory() -> None:
     volatility = volatility_of(past_of(np.tile([0.01, -0.01], 500)), EVEN, 4)
 
     assert volatility.level == pytest.approx([1e-4], rel=1e-3)
     np.testing.assert_allclose(volatility.plain, [[0.01, 0.01 * 2**0.5, 0.01 * 3**0.5, 0.02]], rtol=1e-3)
     np.testing.assert_allclose(volatility.regimes[0, :5], 0.0, atol=1e-3)
+
+
+def test_every_memory_is_a_weighted_mean_taken_bar_by_bar() -> None:
+    generator = np.random.default_rng(3)
+    factors = generator.uniform(0.5, 1.5, WEEK)
+    past = past_of(generator.standard_t(4, 300) * 0.01, generator.uniform(0.5, 2, 300) * 1e-4)
+
+    found = volatility_of(past, factors[None], 4)
+
+    moves = np.diff(past.log_closes[0]).tolist()
+    flat = [variance / factors[hour] for variance, hour in zip(past.variances[0], past.hours[0], strict=True)]
+    ranged = [_faded(flat, halflife) for halflife in HALFLIVES]
+    squares = [_faded([move * move for move in moves], halflife) for halflife in DOWNSIDE_HALFLIVES]
+    falls = [_faded([min(move, 0.0) * move for move in moves], halflife) for halflife in DOWNSIDE_HALFLIVES]
+    trends = [_faded(moves, halflife) * halflife**0.5 for halflife in TREND_HALFLIVES]
+    wanted = [
+        *(math.log(each / ranged[REFERENCE]) for each in ranged if each is not ranged[REFERENCE]),
+        *(math.log(fall / square) for fall, square in zip(falls, squares, strict=True)),
+        *(trend / ranged[REFERENCE] ** 0.5 for trend in trends),
+        math.log(squares[-1] / ranged[REFERENCE]),
+    ]
+    np.testing.assert_allclose(found.regimes[0, : len(wanted)], wanted, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.level / found.evenness, ranged[REFERENCE], rtol=1e-9)
+
+
+def test_symbols_of_two_calendars_together_are_measured_as_each_alone() -> None:
+    generator = np.random.default_rng(5)
+    pasts = [past_of(generator.normal(0, 0.01, 200)) for _ in range(2)]
+    late = replace(pasts[1], hours=(pasts[1].hours + 5) % WEEK)
+    both = Past(*(np.concatenate([getattr(each, field.name) for each in (pasts[0], late)]) for field in fields(Past)))
+    factors = generator.uniform(0.5, 1.5, (2, WEEK))
+
+    together = volatility_of(both, factors, 4)
+
+    for row, past in enumerate((pasts[0], late)):
+        alone = volatility_of(past, factors[[row]], 4)
+        np.testing.assert_allclose(together.regimes[row], alone.regimes[0], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(together.plain[row], alone.plain[0], rtol=1e-9)
+
+
+def test_a_market_that_only_rises_has_falls_of_nothing_and_a_finite_answer() -> None:
+    volatility = volatility_of(past_of(np.full(300, 0.5)), EVEN, 4)
+
+    assert volatility.regimes[0, 5:8] == pytest.approx([-RATIO_LIMIT] * 3)
 
 
 def test_lively_hours_ahead_weigh_more_and_lively_hours_past_less() -> None:
