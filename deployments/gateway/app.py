@@ -81,7 +81,7 @@ def _add_layers(app: FastAPI, parts: Parts) -> None:
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_middleware(Representation)
-    app.add_middleware(Shortcut, answers=parts.answers)
+    app.add_middleware(Shortcut)
     app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
     app.add_middleware(Access, keys=parts.keys, sessions=parts.sessions, limiter=parts.limiter)
     app.add_middleware(

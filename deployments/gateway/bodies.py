@@ -99,6 +99,12 @@ class PromoteBody(Body):
     force: bool = False
 
 
+class RollbackBody(Body):
+    """`from` is the champion to go back from; without it the latest change of any champion is undone."""
+
+    champion: Annotated[str | None, Field(alias="from", max_length=64, pattern=r"^[A-Za-z0-9-]+$")] = None
+
+
 class LoginLinkBody(Body):
     """What a session opened by the link may do, and how long the link works."""
 

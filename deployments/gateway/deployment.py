@@ -68,6 +68,7 @@ class ServeMeter:
                 "candlecast_request_ms_bucket", "Requests that took at most le.", (*tags, "le")
             ),
             "candle_reads": Counter("candlecast_candle_reads", "From memory or from MarketData.", ("outcome",)),
+            "forecast_reads": Counter("candlecast_forecast_reads", "From memory or from the Forecaster.", ("outcome",)),
         }
 
     def _wake(self) -> None:

@@ -57,14 +57,23 @@ class _Told:
 class EventHub:
     """Poll `look` every `poll_s` seconds while at least one listener is there, and keep events for `keep_s` seconds.
 
-    Ids are `<milliseconds>-<number>`, so that a listener may resume at another replica.
+    Ids are `<milliseconds>-<number>`, so that a listener may resume at another replica. Whoever hears of
+    something asks for it: `forewarn` is called before anybody is told of what a look found or of what has changed.
     """
 
-    def __init__(self, look: Look, clock: Clock, poll_s: float = 2.0, keep_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        look: Look,
+        clock: Clock,
+        poll_s: float = 2.0,
+        keep_s: float = 300.0,
+        forewarn: Callable[[], None] = lambda: None,
+    ) -> None:
         self._look = look
         self._clock = clock
         self._poll_s = poll_s
         self._keep = timedelta(seconds=keep_s)
+        self._forewarn = forewarn
         self._known: dict[Key, Sight] = {}
         self._looked_at: datetime | None = None
         self._told: deque[_Told] = deque(maxlen=RING)
@@ -82,6 +91,8 @@ class EventHub:
         now = self._clock()
         fresh = self._looked_at is None or now - self._looked_at > self._keep
         self._looked_at = now
+        if fresh or changes(self._known, after):
+            self._forewarn()
         if fresh:
             self._known = dict(after)
         else:
@@ -89,6 +100,9 @@ class EventHub:
 
     def observe(self, seen: Snapshot) -> None:
         """Take in what is known to be the case now, and tell what of it is new."""
+        known = {key: self._known.get(key, sight) for key, sight in seen.items()}
+        if changes(known, seen):  # what is seen for the first time outdates nothing
+            self._forewarn()
         for name, data in changes(self._known, seen):
             self._tell(name, data)
         for key, sight in seen.items():

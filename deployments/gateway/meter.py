@@ -8,6 +8,9 @@ from typing import Protocol
 BOUNDS_MS = (1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 10_000.0)
 """Upper ends of the latency buckets; what took longer still falls into the last, `+Inf`."""
 
+READS = ("candle_reads", "forecast_reads")
+"""What is read from memory where it can be."""
+
 Tags = tuple[tuple[str, str], ...]
 
 
@@ -18,8 +21,8 @@ class Meter(Protocol):
         """Note an answered request by the template of its route."""
         ...
 
-    def candles(self, outcome: str) -> None:
-        """Note a read of candles that came from memory (`hit`) or from market data (`miss`)."""
+    def read(self, name: str, outcome: str) -> None:
+        """Note a read that came from memory (`hit`) or from the context behind (`miss`), under a name of `READS`."""
         ...
 
 
@@ -27,13 +30,13 @@ class Tally:
     """Add up measurements until somebody takes them; `wake` is told of the first one after that.
 
     Counts are `(name, tags)`: `requests`, `request_ms` (their sum), `request_ms_bucket` (how many took at most `le`
-    milliseconds, as Prometheus has it) and `candle_reads`. For one event loop.
+    milliseconds, as Prometheus has it) and the names in `READS`. For one event loop.
     """
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
         self._wake = wake
         self._requests: dict[tuple[str, str, int], tuple[list[int], list[float]]] = {}
-        self._reads: Counter[str] = Counter()
+        self._reads: Counter[tuple[str, str]] = Counter()
         self._is_empty = True
 
     def request(self, endpoint: str, method: str, status: int, duration_ms: float) -> None:
@@ -46,9 +49,9 @@ class Tally:
         found[1][0] += duration_ms
         self._noted()
 
-    def candles(self, outcome: str) -> None:
-        """Note a read of candles."""
-        self._reads[outcome] += 1
+    def read(self, name: str, outcome: str) -> None:
+        """Note a read of what may come from memory."""
+        self._reads[name, outcome] += 1
         self._noted()
 
     def take(self) -> dict[tuple[str, Tags], float]:
@@ -56,7 +59,7 @@ class Tally:
         requests, reads = self._requests, self._reads
         self._requests, self._reads, self._is_empty = {}, Counter(), True
         counts: dict[tuple[str, Tags], float] = {
-            ("candle_reads", (("outcome", outcome),)): count for outcome, count in reads.items()
+            (name, (("outcome", outcome),)): count for (name, outcome), count in reads.items()
         }
         for (endpoint, method, status), (buckets, total_ms) in requests.items():
             tags: Tags = (("endpoint", endpoint), ("method", method), ("status", str(status)))
@@ -78,5 +81,5 @@ class NoMeter:
     def request(self, endpoint: str, method: str, status: int, duration_ms: float) -> None:
         pass
 
-    def candles(self, outcome: str) -> None:
+    def read(self, name: str, outcome: str) -> None:
         pass

@@ -1,8 +1,9 @@
 """What the routes work with, built once per app."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from functools import partial
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Request
 
@@ -16,9 +17,13 @@ from deployments.gateway.meter import Meter
 from deployments.gateway.query_log import QueryLog
 from deployments.gateway.services import Services
 from deployments.gateway.settings import GatewaySettings
-from deployments.gateway.watch import Watch
-from deployments.gateway.wire.candle_answers import CandleAnswers
+from deployments.gateway.watch import Watch, forecast_sight
+from deployments.gateway.wire.candle_answers import CandleSource, WantedCandles
+from deployments.gateway.wire.forecast_answers import ForecastSource, WantedForecasts
+from deployments.gateway.wire.kept_answers import KeptAnswers, Source
 from deployments.gateway.wire.sse import EventStream, ServerEvent
+
+Question = TypeVar("Question", bound=Hashable)
 
 
 class Cluster(Protocol):
@@ -57,7 +62,8 @@ class Parts:
     queries: QueryLog
     board: HealthBoard
     hub: EventHub
-    answers: CandleAnswers
+    candles: KeptAnswers[WantedCandles]
+    forecasts: KeptAnswers[WantedForecasts]
     meter: Meter
 
 
@@ -72,7 +78,18 @@ def build_parts(
     """Put the gateway's own objects together; creates `home/auth` with the session secret where it is missing."""
     auth = settings.home / "auth"
     board = HealthBoard(services, settings.version, settings.health_deadline_s, settings.health_keep_s)
-    watch = Watch(services, board, clock)
+
+    def kept(source: Source[Question], max_bytes: int, name: str) -> KeptAnswers[Question]:
+        return KeptAnswers(source, max_bytes, cluster.carry, partial(meter.read, name), monotonic)
+
+    def doubt() -> None:
+        candles.doubt()
+        forecasts.doubt()
+
+    hub = EventHub(Watch(services, board, clock).look, clock, settings.event_poll_s, settings.event_keep_s, doubt)
+    told_forecasts = ForecastSource(services.forecaster, lambda forecast: hub.observe(forecast_sight(forecast)))
+    candles = kept(CandleSource(services.market_data), settings.candle_answers_bytes, "candle_reads")
+    forecasts = kept(told_forecasts, settings.forecast_answers_bytes, "forecast_reads")
     return Parts(
         services,
         settings,
@@ -85,10 +102,9 @@ def build_parts(
         StreamSlots(settings.streams_per_key),
         QueryLog(services.market_data.query_log, settings.query_log_flush_s),
         board,
-        EventHub(watch.look, clock, settings.event_poll_s, settings.event_keep_s),
-        CandleAnswers(
-            services.market_data.changed_candles, settings.candle_answers_bytes, cluster.carry, meter, monotonic
-        ),
+        hub,
+        candles,
+        forecasts,
         meter,
     )
 

@@ -23,6 +23,7 @@ class GatewaySettings:
     burst: int = 600
     streams_per_key: int = 10
     candle_answers_bytes: int = 64_000_000
+    forecast_answers_bytes: int = 16_000_000
     session_s: float = 7 * 86_400.0
     login_link_s: float = 600.0
     health_deadline_s: float = 2.0

@@ -1,10 +1,11 @@
-"""A client for endless answers: httpx's own transport waits for their end."""
+"""Clients that httpx lacks: for endless answers, whose end its own transport waits for, and for answers that age."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 from starlette.types import ASGIApp, Message
 
 
@@ -81,3 +82,24 @@ def _scope(method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
         "client": ("127.0.0.1", 1),
         "server": ("candlecast.test", 80),
     }
+
+
+class Aged:
+    """A client with an admin's key, and the hand on the clock by which answers age."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.seconds = 0.0
+
+    async def told(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and the bytes as they were sent."""
+        return await told(self.client, path, headers)
+
+
+async def told(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers (each told once) and the bytes of an answer as they were sent."""
+    async with client.stream("GET", path, headers=headers) as answer:
+        body = b"".join([part async for part in answer.aiter_raw()])
+    shown = {name: answer.headers.get_list(name) for name in answer.headers}
+    assert all(len(values) == 1 for values in shown.values()), shown
+    return answer.status_code, {name: values[0] for name, values in shown.items()}, body

@@ -193,10 +193,15 @@ class FakeMarket:
 
 
 class FakeForecaster:
-    """One champion, one run, and forecasts that say what they were asked, each issued at `issued_at`."""
+    """One champion, one run, and forecasts that say what they were asked, each issued at `issued_at` by `serving`.
+
+    `calls` counts the questions for forecasts; `error` is the answer to each of them while it is set.
+    """
 
     def __init__(self) -> None:
         self.issued_at, self.warnings = NOW, tuple[str, ...]()
+        self.serving, self.calls = VERSION, 0
+        self.error: CandlecastError | None = None
         self.run = TrainingRun(RUN, TrainingState.RUNNING, "training", TrainingRequest(), START, START, 3, 10)
         self.log = "step 1\nstep 2\n"
         self.champions = {"1h-h24": VERSION}
@@ -204,24 +209,40 @@ class FakeForecaster:
         self.started: list[TrainingRequest] = []
 
     async def forecast(self, request: ForecastRequest) -> Forecast:
+        self.calls += 1
+        return self._forecast(request)
+
+    def _forecast(self, request: ForecastRequest) -> Forecast:
+        if self.error is not None:
+            raise self.error
         _check_known(request.symbol)
-        return replace(forecast(request), issued_at=self.issued_at, warnings=self.warnings)
+        model = ModelRef("nhits", self.serving, START)
+        return replace(forecast(request), issued_at=self.issued_at, warnings=self.warnings, model=model)
 
     async def forecast_batch(
         self, symbols: tuple[str, ...], request: ForecastRequest
     ) -> dict[str, Forecast | CandlecastError]:
+        self.calls += 1
         answers: dict[str, Forecast | CandlecastError] = {}
         for symbol in symbols:
             try:
-                answers[symbol] = await self.forecast(replace(request, symbol=symbol))
+                answers[symbol] = self._forecast(replace(request, symbol=symbol))
             except CandlecastError as error:
                 answers[symbol] = error
         return answers
 
-    async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
+    async def history(
+        self,
+        symbol: str,
+        limit: int,
+        since: datetime | None = None,
+        interval: Interval | None = None,
+        horizon: int | None = None,
+    ) -> tuple[PastForecast, ...]:
         del since
         _check_known(symbol)
-        return self.past.get(symbol, ())[:limit]
+        told = [past for past in self.past.get(symbol, ()) if interval in (None, past.forecast.interval)]
+        return tuple(past for past in told if horizon in (None, past.forecast.horizon))[:limit]
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
         _check_known(symbol or "BTCUSD")
@@ -238,12 +259,17 @@ class FakeForecaster:
     async def promote(self, version: str, force: bool) -> Decision:
         if not force:
             raise PromotionRefused("it does not beat the champion")
+        self.serving = version
         return Decision(version, "promote", "forced", NOW)
 
-    async def rollback(self) -> Decision:
+    async def rollback(self, champion: str | None = None) -> Decision:
+        if champion is not None:
+            raise PreconditionFailed(f"{champion} is not the champion")
         raise NothingTrained("there is no former champion")
 
     async def start_training(self, request: TrainingRequest) -> TrainingRun:
+        for symbol in request.symbols:
+            _check_known(symbol)
         self.started.append(request)
         return replace(self.run, request=request)
 

@@ -12,6 +12,7 @@ from deployments.gateway.access.keys import KeyRing
 from deployments.gateway.app import create_app
 from deployments.gateway.models import Scope
 from deployments.gateway.settings import GatewaySettings
+from tests.fakes.asgi import Aged
 from tests.fakes.gateway import NOW, Fakes
 
 ORIGIN = "http://candlecast.test"
@@ -63,6 +64,14 @@ async def admin(app: FastAPI, keys: dict[str, str]) -> AsyncIterator[httpx.Async
     """A client with a key that may do everything."""
     async with _client(app, keys["admin"]) as client:
         yield client
+
+
+@pytest.fixture
+async def aged(fakes: Fakes, settings: GatewaySettings, keys: dict[str, str]) -> AsyncIterator[Aged]:
+    app = create_app(fakes.services, settings, clock=lambda: NOW, monotonic=lambda: made.seconds)
+    async with _client(app, keys["admin"]) as client:
+        made = Aged(client)
+        yield made
 
 
 def _client(app: FastAPI, key: str) -> httpx.AsyncClient:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -38,8 +38,8 @@ class World:
     def put(self, about: str, value: object) -> None:
         self.seen["candle", about] = Sight({"value": value}, value)
 
-    def hub(self, poll_s: float = 3_600.0) -> EventHub:
-        return EventHub(self.look, self.clock, poll_s)
+    def hub(self, poll_s: float = 3_600.0, forewarn: Callable[[], None] = lambda: None) -> EventHub:
+        return EventHub(self.look, self.clock, poll_s, forewarn=forewarn)
 
 
 async def take(events: AsyncIterator[ServerEvent], count: int) -> list[ServerEvent]:
@@ -73,6 +73,29 @@ async def test_first_look_only_takes_stock() -> None:
     await events.aclose()  # type: ignore[attr-defined]
     assert hub.listeners == 0
     await hub.close()
+
+
+async def test_look_that_found_something_is_forewarned_of() -> None:
+    world, warnings = World(), list[bool]()
+    hub = world.hub(forewarn=lambda: warnings.append(True))
+    counts = []
+    for value in (1, 1, 2, 2):
+        world.put("BTC", value)
+        warnings.clear()
+        await hub.poll()
+        counts.append(bool(warnings))
+    assert counts == [True, False, True, False]
+    await hub.close()
+
+
+async def test_what_is_observed_to_change_is_forewarned_of_and_a_first_sight_is_not() -> None:
+    world, warnings = World(), list[bool]()
+    hub = world.hub(forewarn=lambda: warnings.append(True))
+    for mark in (1, 1):
+        hub.observe({("forecast", "BTC"): Sight("it", mark)})
+    assert warnings == []
+    hub.observe({("forecast", "BTC"): Sight("it", 2)})
+    assert warnings == [True]
 
 
 async def test_listener_that_was_away_gets_what_it_missed() -> None:

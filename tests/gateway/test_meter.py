@@ -30,10 +30,10 @@ def test_what_was_taken_is_not_counted_again() -> None:
     woken: list[bool] = []
     tally = Tally(lambda: woken.append(True))
     for _ in range(3):
-        tally.candles("hit")
+        tally.read("candle_reads", "hit")
     assert tally.take() == {("candle_reads", (("outcome", "hit"),)): 3}
     assert tally.take() == {}
-    tally.candles("miss")
+    tally.read("forecast_reads", "miss")
     assert len(woken) == 2
 
 

@@ -70,6 +70,10 @@ def build(home: pathlib.Path) -> Any:
             super().__init__()
             self._market_data = MarketDataClient(market_data)
 
+        async def forecast(self, request: Any) -> Any:
+            asks = request.symbol == "WHO"
+            return await (self._market_data.quality("WHO", Interval.H1) if asks else super().forecast(request))
+
         async def model(self, version: str) -> Any:
             return await (self._market_data.quality("WHO", Interval.H1) if version == "who" else super().model(version))
 
@@ -163,7 +167,7 @@ def test_request_id_stands_once_in_the_answer(shown: str | None, client: httpx.C
     assert shown is None or answer.json()["instance"] == shown
 
 
-@pytest.mark.parametrize("path", ["/data/WHO", "/data/BTCUSD/quality", "/models/who"])
+@pytest.mark.parametrize("path", ["/data/WHO", "/data/BTCUSD/quality", "/forecast/WHO", "/models/who"])
 @pytest.mark.parametrize("shown", ["mine-1", "not fit", None])
 def test_request_id_reaches_market_data_whichever_way_it_is_asked(
     shown: str | None, path: str, client: httpx.Client
@@ -184,6 +188,22 @@ def test_hot_candles_equal_the_first_ones(client: httpx.Client) -> None:
     assert {answer.content for answer in others} == {first.content}
     assert [answer.headers["etag"] for answer in others] == [first.headers["etag"]] * 4
     assert client.get("/api/v1/system/stats").json()["cache"]["candle_hits"] >= 4
+
+
+@pytest.mark.parametrize("path", ["/forecast/ETHUSD?horizon=3", "/forecast/batch?symbols=ETHUSD,BTCUSD"])
+def test_hot_forecasts_equal_the_first_ones(path: str, client: httpx.Client) -> None:
+    before = client.get("/api/v1/system/stats").json()["cache"]["forecast_hits"]
+    first, *others = [client.get(f"/api/v1{path}") for _ in range(5)]
+    assert first.status_code == 200
+    assert {answer.content for answer in others} == {first.content}
+    assert [answer.headers["etag"] for answer in others] == [first.headers["etag"]] * 4
+    assert client.get("/api/v1/system/stats").json()["cache"]["forecast_hits"] > before
+
+
+def test_new_version_is_in_the_next_forecast_after_its_promotion(client: httpx.Client) -> None:
+    client.get("/api/v1/forecast/BTCUSD?horizon=3")
+    assert client.post("/api/v1/models/v2/promote", json={"force": True}).status_code == 200
+    assert client.get("/api/v1/forecast/BTCUSD?horizon=3").json()["model"]["version"] == "v2"
 
 
 @pytest.mark.parametrize("chunked", [False, True])

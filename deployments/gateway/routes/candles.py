@@ -31,7 +31,7 @@ from deployments.gateway.wire.candle_formats import (
     chosen_type,
 )
 from deployments.gateway.wire.encoding import to_json
-from deployments.gateway.wire.prepared import PreparedResponse
+from deployments.gateway.wire.shortcut import kept_response
 from deployments.gateway.wire.tags import tag_of_content
 from deployments.market_data.findings import QualityReport
 from deployments.market_data.models import CandleQuery, Candles, Interval, LatestCandle
@@ -84,9 +84,7 @@ async def candles(
     media_type = chosen_type(accept)
     layout = layout if media_type == JSON_TYPE else Layout.ROWS  # the other types have no layouts
     wanted = WantedCandles(replace(query, symbol=symbol), layout, media_type)
-    answer = await parts.answers.get(wanted)
-    request.state.rows, request.state.wanted = answer.rows, wanted
-    return PreparedResponse(answer)
+    return await kept_response(request, parts.candles, wanted)
 
 
 @read.get("/data/{symbol}/latest", response_model=LatestCandle)

@@ -3,10 +3,10 @@
 from starlette.responses import Response
 
 from deployments.forecasting.models import Decision, ModelCard, ModelList
-from deployments.gateway.bodies import PromoteBody
+from deployments.gateway.bodies import PromoteBody, RollbackBody
 from deployments.gateway.models import Scope
 from deployments.gateway.parameters import VersionPath
-from deployments.gateway.parts import ServicesGiven
+from deployments.gateway.parts import PartsGiven, ServicesGiven
 from deployments.gateway.routes.routing import router
 from deployments.gateway.wire.answers import json_answer
 
@@ -14,6 +14,7 @@ read = router("models", Scope.READ)
 admin = router("models", Scope.ADMIN)
 
 NO_FORCE = PromoteBody()
+FROM_LATEST = RollbackBody()
 
 
 @read.get("/models", response_model=ModelList)
@@ -23,9 +24,11 @@ async def models(services: ServicesGiven) -> Response:
 
 
 @admin.post("/models/rollback", response_model=Decision)
-async def rollback(services: ServicesGiven) -> Response:
-    """Make the former champion current again."""
-    return json_answer(await services.forecaster.rollback())
+async def rollback(parts: PartsGiven, body: RollbackBody = FROM_LATEST) -> Response:
+    """Make the former champion current again; 412 where `from` names one that another has replaced."""
+    decision = await parts.services.forecaster.rollback(body.champion)
+    parts.forecasts.doubt()
+    return json_answer(decision)
 
 
 @read.get("/models/{version}", response_model=ModelCard)
@@ -35,6 +38,8 @@ async def model(version: VersionPath, services: ServicesGiven) -> Response:
 
 
 @admin.post("/models/{version}/promote", response_model=Decision)
-async def promote(version: VersionPath, services: ServicesGiven, body: PromoteBody = NO_FORCE) -> Response:
+async def promote(version: VersionPath, parts: PartsGiven, body: PromoteBody = NO_FORCE) -> Response:
     """Make a version champion; 409 where the gate refuses it and `force` is not given."""
-    return json_answer(await services.forecaster.promote(version, body.force))
+    decision = await parts.services.forecaster.promote(version, body.force)
+    parts.forecasts.doubt()
+    return json_answer(decision)

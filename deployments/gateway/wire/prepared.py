@@ -21,13 +21,16 @@ class _Form:
 
 
 class Prepared:
-    """Hold a body of `rows` rows with its entity tag; send it whole, compressed as the client likes, or as a 304."""
+    """Hold a body of `rows` rows; send it whole, compressed as the client likes, or as a 304.
 
-    def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str], rows: int) -> None:
+    Its entity tag is that of the body unless `tag` is given.
+    """
+
+    def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str], rows: int, tag: str = "") -> None:
         self._body = body
         self._media_type = media_type
         self._headers = dict(headers)
-        self._headers["ETag"] = self.tag = tag_of(body)
+        self._headers["ETag"] = self.tag = tag or tag_of(body)
         self.rows = rows
         self._unchanged = _Form(304, self._dressed(b"", {}), b"")
         varies = {"Vary": ", ".join(filter(None, [self._headers.get("Vary"), "Accept-Encoding"]))}

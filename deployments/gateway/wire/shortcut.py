@@ -1,44 +1,56 @@
-"""Reads of candles that were answered before, past routing and validation: those cost more than the answer."""
+"""Reads that were answered from memory before, past routing and validation: those cost more than the answer."""
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from deployments.common.errors import CandlecastError, Unavailable
 from deployments.gateway.models import Caller, Scope
-from deployments.gateway.wire.candle_answers import CandleAnswers, WantedCandles
-from deployments.gateway.wire.prepared import Prepared
+from deployments.gateway.wire.kept_answers import KeptAnswers
+from deployments.gateway.wire.prepared import Prepared, PreparedResponse
 from deployments.gateway.wire.problems import problem_response
 from deployments.gateway.wire.representation import Representation
 
-PATHS = "/api/v1/data/"
+PATHS = ("/api/v1/data/", "/api/v1/forecast/")
 MAX_KNOWN = 4_096
 MAX_SPELLING_BYTES = 500
 """Longer requests take the long way, so that what is known of requests stays below 4 MB."""
 
+Question = TypeVar("Question", bound=Hashable)
 Spelling = tuple[str, bytes, str]
 """A request as it came: its path, its query string and what it accepts. Nothing else decides what the route does."""
+Ask = Callable[[], Awaitable[Prepared]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    wanted: WantedCandles
+    ask: Ask
     route: object
 
 
+async def kept_response(request: Request, answers: KeptAnswers[Question], question: Question) -> PreparedResponse:
+    """Return the answer to a question for a route, and let `Shortcut` ask the same for the same request from now on."""
+    answer = await answers.get(question)
+    request.state.rows, request.state.ask = answer.rows, partial(answers.get, question)
+    return PreparedResponse(answer)
+
+
 class Shortcut:
-    """Remember what the route made of a request, and answer the same request from `answers` next time.
+    """Remember what the route asked for a request, and ask it without the route next time.
 
     Stands behind `Access`, so that keys, rates and the query log are what they are without it. A route tells by
-    `request.state.wanted` that its answer came from `answers`; whatever it refused is not remembered.
+    `kept_response` what it asked; whatever it refused is not remembered.
     """
 
-    def __init__(self, app: ASGIApp, answers: CandleAnswers) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._answers = answers
         self._known: OrderedDict[Spelling, _Known] = OrderedDict()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -55,30 +67,31 @@ class Shortcut:
         self._known.move_to_end(spelling)
         scope["route"] = known.route
         try:
-            answer = await self._twice(known.wanted)
+            answer = await _twice(known.ask)
         except CandlecastError as error:
             await Representation(problem_response(error))(scope, receive, send)
             return
         scope["state"]["rows"] = answer.rows
         await answer.send(headers, send)
 
-    async def _twice(self, wanted: WantedCandles) -> Prepared:
-        """Ask again once where a replica died, as the route itself would."""
-        try:
-            return await self._answers.get(wanted)
-        except Unavailable as error:
-            if type(error) is not Unavailable:
-                raise
-            return await self._answers.get(wanted)
-
     def _remember(self, spelling: Spelling, scope: AsgiScope) -> None:
-        wanted = scope["state"].get("wanted")
+        ask: Ask | None = scope["state"].get("ask")
         path, query, accept = spelling
-        if wanted is None or len(path) + len(query) + len(accept) > MAX_SPELLING_BYTES:
+        if ask is None or len(path) + len(query) + len(accept) > MAX_SPELLING_BYTES:
             return
-        self._known[spelling] = _Known(wanted, scope.get("route"))
+        self._known[spelling] = _Known(ask, scope.get("route"))
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+
+
+async def _twice(ask: Ask) -> Prepared:
+    """Ask again once where a replica died, as the route itself would."""
+    try:
+        return await ask()
+    except Unavailable as error:
+        if type(error) is not Unavailable:
+            raise
+        return await ask()
 
 
 def _may_read(scope: AsgiScope) -> bool:

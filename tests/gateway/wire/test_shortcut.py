@@ -18,7 +18,6 @@ from deployments.gateway.app import create_app
 from deployments.gateway.boundary import SECURITY_HEADERS
 from deployments.gateway.models import Scope
 from deployments.gateway.settings import GatewaySettings
-from deployments.gateway.wire.candle_answers import FRESH_S
 from deployments.gateway.wire.candle_formats import (
     ARROW_TYPE,
     CSV_TYPE,
@@ -30,8 +29,10 @@ from deployments.gateway.wire.candle_formats import (
     chosen_type,
     provenance,
 )
+from deployments.gateway.wire.kept_answers import FRESH_S
 from deployments.gateway.wire.representation import Representation
 from deployments.market_data.models import CandleQuery
+from tests.fakes.asgi import Aged, told
 from tests.fakes.gateway import NOW, Fakes
 
 PATH = "/api/v1/data/BTCUSD?limit=300"
@@ -58,31 +59,6 @@ async def slow(fakes: Fakes) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-class Aged:
-    """A client with a key, and the hand on the clock by which answers age."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.seconds = 0.0
-
-
-@pytest.fixture
-async def aged(fakes: Fakes, settings: GatewaySettings, keys: dict[str, str]) -> AsyncIterator[Aged]:
-    app = create_app(fakes.services, settings, clock=lambda: NOW, monotonic=lambda: made.seconds)
-    transport, headers = httpx.ASGITransport(app), {"X-API-Key": keys["read"]}
-    async with httpx.AsyncClient(transport=transport, base_url="http://candlecast.test", headers=headers) as client:
-        made = Aged(client)
-        yield made
-
-
-async def told(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-    async with client.stream("GET", path, headers=headers) as answer:
-        body = b"".join([part async for part in answer.aiter_raw()])
-    shown = {name: answer.headers.get_list(name) for name in answer.headers}
-    assert all(len(values) == 1 for values in shown.values()), shown
-    return answer.status_code, {name: values[0] for name, values in shown.items()}, body
-
-
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("accept", ACCEPTS)
 @pytest.mark.parametrize("coding", CODINGS)
@@ -94,7 +70,7 @@ async def test_hot_answer_equals_the_one_made_without_memory(
     status, expected, body = await told(slow, path, headers)
     expected |= {name.lower(): value for name, value in SECURITY_HEADERS.items()} | {"x-request-id": "mine"}
     assert [await told(reader, path, headers) for _ in range(3)] == [(status, expected, body)] * 3
-    assert (app.state.parts.answers.hits, app.state.parts.answers.misses) == (2, 1)
+    assert (app.state.parts.candles.hits, app.state.parts.candles.misses) == (2, 1)
 
     known = headers | {"If-None-Match": f'"x", {expected["etag"]}'}
     status, expected, _ = await told(slow, path, known)
@@ -107,7 +83,7 @@ async def test_spellings_of_one_question_share_an_answer(app: FastAPI, reader: h
     for path in (PATH, f"{PATH}&interval=1h", "/api/v1/data/%42TCUSD?interval=1h&limit=300&format=rows"):
         for _ in range(2):
             assert (await reader.get(path)).status_code == 200
-    assert (app.state.parts.answers.entries, app.state.parts.answers.misses) == (1, 1)
+    assert (app.state.parts.candles.entries, app.state.parts.candles.misses) == (1, 1)
 
 
 async def test_other_symbols_windows_and_forms_have_answers_of_their_own(reader: httpx.AsyncClient) -> None:
@@ -131,14 +107,14 @@ async def test_other_symbols_windows_and_forms_have_answers_of_their_own(reader:
 async def test_refusals_are_not_kept(path: str, status: int, app: FastAPI, reader: httpx.AsyncClient) -> None:
     for _ in range(3):
         assert (await reader.get(path)).status_code == status
-    assert (app.state.parts.answers.entries, app.state.parts.answers.hits) == (0, 0)
+    assert (app.state.parts.candles.entries, app.state.parts.candles.hits) == (0, 0)
 
 
 async def test_stranger_neither_fills_nor_reads_the_memory(
     app: FastAPI, anyone: httpx.AsyncClient, reader: httpx.AsyncClient
 ) -> None:
     assert (await anyone.get(PATH)).status_code == 401
-    assert app.state.parts.answers.entries == 0
+    assert app.state.parts.candles.entries == 0
     assert (await reader.get(PATH)).status_code == 200
     assert (await anyone.get(PATH)).status_code == 401
 

@@ -7,7 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from deployments.gateway.wire.kept_answers import FRESH_S
 from deployments.gateway.wire.tags import LAG_STEP_S
+from tests.fakes.asgi import Aged
 from tests.fakes.gateway import ANALYSIS, RUN, VERSION, Fakes
 
 READS = (
@@ -37,34 +39,33 @@ ISSUED_AT = '"issued_at":"2024-06-01T12:30:00Z"'
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_read_of_what_is_unchanged_is_304_though_time_goes_on(
-    reader: httpx.AsyncClient, fakes: Fakes, path: str
-) -> None:
-    first = await reader.get(path)
+async def test_read_of_what_is_unchanged_is_304_though_time_goes_on(aged: Aged, fakes: Fakes, path: str) -> None:
+    first = await aged.client.get(path)
     assert first.status_code == 200
+    aged.seconds += FRESH_S + 0.01
     fakes.forecaster.issued_at += timedelta(seconds=1)
     fakes.knowledge.status = replace(fakes.knowledge.status, lag_seconds=61.0)
-    again = await reader.get(path, headers={"If-None-Match": first.headers["etag"]})
+    again = await aged.client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/forecast/BTCUSD", "/api/v1/forecast/batch?symbols=BTCUSD"])
-async def test_forecast_with_other_content_has_another_tag(reader: httpx.AsyncClient, fakes: Fakes, path: str) -> None:
-    first = await reader.get(path)
+async def test_forecast_with_other_content_has_another_tag(aged: Aged, fakes: Fakes, path: str) -> None:
+    first = await aged.client.get(path)
     assert ISSUED_AT in first.text
     fakes.forecaster.warnings = ("the newest bar closed an hour ago",)
-    changed = await reader.get(path, headers={"If-None-Match": first.headers["etag"]})
+    aged.seconds += FRESH_S + 0.01
+    changed = await aged.client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert changed.status_code == 200
 
 
-async def test_text_that_looks_like_the_instant_of_issue_counts_in_the_tag(
-    reader: httpx.AsyncClient, fakes: Fakes
-) -> None:
+async def test_text_that_looks_like_the_instant_of_issue_counts_in_the_tag(aged: Aged, fakes: Fakes) -> None:
     tags = set()
     for text in (ISSUED_AT, ISSUED_AT.replace("12", "13")):
         fakes.forecaster.warnings = (text,)
-        answer = await reader.get("/api/v1/forecast/BTCUSD")
+        aged.seconds += FRESH_S + 0.01
+        answer = await aged.client.get("/api/v1/forecast/BTCUSD")
         assert json.loads(answer.content)["warnings"] == [text]
         tags.add(answer.headers["etag"])
     assert len(tags) == 2
