@@ -29,7 +29,7 @@ from deployments.local_stack.progress import Steps
 from deployments.local_stack.ray_head import connect, disconnect
 from deployments.local_stack.stack import Stack, StackOptions
 from deployments.local_stack.symbol_list import bring_symbols, managed_symbols
-from deployments.local_stack.training import train_and_show
+from deployments.local_stack.training import train_until_interrupted
 from deployments.market_data.ingest.filling import Direction
 from deployments.market_data.ingest.history import names_of, wish_of
 from deployments.market_data.models import Interval
@@ -159,12 +159,14 @@ def train(
     symbols: Annotated[str, typer.Option(help="Comma-separated; every enabled symbol otherwise")] = "",
     home: Home = None,
 ) -> None:
-    """Train a model on a running stack and show how it goes."""
+    """Train a model on a running stack and show how it goes; Ctrl-C stops it, and it can go on later."""
     place = open_home(home)
     wanted: dict[str, object] = {"interval": interval.value, "horizon": horizon}
     wanted |= {"max_steps": max_steps} if max_steps else {}
     wanted |= {"symbols": names_of(symbols)} if symbols else {}
-    run = train_and_show(status.stack_api(place), wanted, Steps(Console()))
+    run = train_until_interrupted(status.stack_api(place), wanted, Steps(Console()))
+    if run["state"] == "stopped":
+        raise StackError(f"training {run['id']} was stopped; `python -m jobs.train_nhits --resume {run['id']}` goes on")
     if run["state"] != "succeeded":
         raise StackError(f"training {run['state']}: {run['error']}")
 

@@ -16,7 +16,6 @@ from deployments.forecasting.backtesting import backtest, described
 from deployments.forecasting.models import TrainingRequest
 from deployments.forecasting.predicting.predictor import Predictor
 from deployments.forecasting.registry.registry import Registry
-from deployments.forecasting.series.panel import panel_of
 from deployments.forecasting.training.data import MarketData, training_data
 from deployments.market_data.models import Interval
 from jobs import cluster
@@ -49,7 +48,7 @@ def lines_of(options: argparse.Namespace, registry: Registry, connect: Callable[
     symbols = tuple(symbol.strip() for symbol in options.symbols.split(",") if symbol.strip())
     request = TrainingRequest(symbols, card.interval, card.horizon)
     data = asyncio.run(training_data(connect(), request))
-    panel = panel_of(data.tables, card.interval, data.calendars)
+    panel = data.panel(card.interval)
     since = panel.data_end - timedelta(days=options.days)
     return tuple(described(backtest(panel, card, Predictor(tensors, card.config), since)))
 

@@ -12,23 +12,25 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import FrameType
 
 from ray import serve
+from ray.serve.exceptions import RayServeException
 
 from deployments.common.clock import utc_now
-from deployments.common.errors import CandlecastError, InvalidRequest
+from deployments.common.errors import CandlecastError, InvalidRequest, UnknownTraining
 from deployments.common.settings import StackSettings
 from deployments.forecasting.client import ForecasterClient
 from deployments.forecasting.models import Decision, TrainingRequest, TrainingState
-from deployments.forecasting.series.panel import panel_of
 from deployments.forecasting.training.data import TrainingData, training_data
 from deployments.forecasting.training.ledger import TrainingLedger
 from deployments.forecasting.training.loop import TrainingConfig
 from deployments.forecasting.training.plan import described, plan_of
+from deployments.forecasting.training.prospects import check_prospects
 from deployments.forecasting.training.resumption import known_at, reaching, resumable
 from deployments.forecasting.training.run import Promote, TrainingJob, shape_of
 from deployments.forecasting.training.trainings import check_training, next_run_id
@@ -70,13 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_workers(options.num_workers, fixed_cpus())
         if options.dry_run:
             return plan(task, display.say)
+        job = TrainingJob(task.run_id, task.request, home / "models", display.say, registry=settings.model_registry)
         try:
+            looked_at(task, ledger)
+            # Before the run is entered: from then on nothing may end it without a word.
+            for asked_to_end in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(asked_to_end, partial(_stop, job))
             task = entered(task, ledger)
         except CandlecastError as error:
             parser().error(str(error))
-        job = TrainingJob(task.run_id, task.request, home / "models", display.say, registry=settings.model_registry)
-        for asked_to_end in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(asked_to_end, partial(_stop, job))
         workers = Workers(task.run_id, home, options.num_workers, options.gpu_share)
         return carry_out(job, task, workers, promote if options.promote else None)
 
@@ -103,7 +107,7 @@ def plan(task: Task, say: Callable[[str], None]) -> int:
     """Say what training would do, and do none of it."""
     try:
         data = read(task)
-        panel = panel_of(data.tables, task.request.interval, data.calendars)
+        panel = data.panel(task.request.interval)
         config = TrainingConfig(max_steps=task.request.max_steps, seed=task.request.seed)
         for line in described(plan_of(panel, shape_of(task.request), config)):
             say(line)
@@ -164,6 +168,21 @@ def entered(task: Task, ledger: TrainingLedger) -> Task:
     return replace(task, began=ledger.start(task.run_id, task.request, task.request.max_steps).created_at)
 
 
+def looked_at(task: Task, ledger: TrainingLedger) -> None:
+    """Refuse a run that can come to nothing before workers start; one that is entered already ends with the reason.
+
+    Raises `UnknownSymbol` or `TooLittleHistory`.
+    """
+    try:
+        # Where there is no graph to ask, the run itself will meet that and enter it.
+        with suppress(RayServeException):
+            asyncio.run(check_prospects(_market(), task.request))
+    except CandlecastError as error:
+        with suppress(UnknownTraining):
+            ledger.settle(task.run_id, TrainingState.FAILED, str(error))
+        raise
+
+
 def request_of(options: argparse.Namespace) -> TrainingRequest:
     """Return the training request that parsed options make."""
     return TrainingRequest(
@@ -189,8 +208,7 @@ def submission_id(environment: "os._Environ[str] | dict[str, str]") -> str:
 
 def read(task: Task) -> TrainingData:
     """Read candles from the `MarketData` deployment: those that were known when the run began."""
-    market = MarketDataClient(serve.get_deployment_handle("MarketData", APP), READ_TIMEOUT_S)
-    data = asyncio.run(training_data(market, reaching(task.request, task.began, utc_now())))
+    data = asyncio.run(training_data(_market(), reaching(task.request, task.began, utc_now())))
     return known_at(data, task.request, task.began)
 
 
@@ -200,11 +218,22 @@ def promote(version: str) -> Decision:
     return asyncio.run(forecaster.promote(version, False))
 
 
+def _market() -> MarketDataClient:
+    return MarketDataClient(serve.get_deployment_handle("MarketData", APP), READ_TIMEOUT_S)
+
+
 def _stop(job: TrainingJob, signum: int, frame: FrameType | None) -> None:
+    # Whoever asks once more need not wait for what is put in order below.
+    signal.signal(signum, signal.SIG_DFL)
     # Ray kills a job three seconds after asking it to end: the record comes first.
-    job.stopped()
+    with suppress(UnknownTraining):
+        job.stopped()
     raise SystemExit(128 + signum)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # Before the run was entered: there is nothing to put in order.
+        sys.exit(128 + signal.SIGINT)

@@ -12,8 +12,8 @@ from deployments.forecasting.judging.evaluation import Scores, ratio
 from deployments.forecasting.models import ModelCard
 from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.predicting.predictor import Predictor
-from deployments.forecasting.series.panel import Panel, Span
-from deployments.forecasting.training.fitting import MIN_WINDOWS, Contest, contest_in, origins_of
+from deployments.forecasting.series.panel import MIN_WINDOWS, Panel, Span
+from deployments.forecasting.training.fitting import Contest, contest_in, origins_of
 from deployments.market_data.instants import to_numpy
 
 _COLUMNS = (

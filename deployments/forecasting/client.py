@@ -17,6 +17,7 @@ from deployments.forecasting.models import (
     TrainingRequest,
     TrainingRun,
 )
+from deployments.market_data.models import Interval
 
 TIMEOUT_S = 15.0
 
@@ -43,9 +44,16 @@ class ForecasterClient:
         result: dict[str, Forecast | CandlecastError] = await self._call("forecast_batch", symbols, request)
         return result
 
-    async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
+    async def history(
+        self,
+        symbol: str,
+        limit: int,
+        since: datetime | None = None,
+        interval: Interval | None = None,
+        horizon: int | None = None,
+    ) -> tuple[PastForecast, ...]:
         """Return earlier forecasts of a symbol, newest first, with what followed; raises `UnknownSymbol`."""
-        result: tuple[PastForecast, ...] = await self._call("history", symbol, limit, since)
+        result: tuple[PastForecast, ...] = await self._call("history", symbol, limit, since, interval, horizon)
         return result
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
@@ -68,9 +76,9 @@ class ForecasterClient:
         result: Decision = await self._call("promote", version, force)
         return result
 
-    async def rollback(self) -> Decision:
-        """Make the former champion current again; raises `NothingTrained` when there is none."""
-        result: Decision = await self._call("rollback")
+    async def rollback(self, champion: str | None = None) -> Decision:
+        """Go back from `champion`, else undo the latest change; raises `NothingTrained` or `PreconditionFailed`."""
+        result: Decision = await self._call("rollback", champion)
         return result
 
     async def start_training(self, request: TrainingRequest) -> TrainingRun:

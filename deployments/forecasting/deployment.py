@@ -40,6 +40,7 @@ from deployments.forecasting.serving.shelf import ModelBuilder, QuantileModel
 from deployments.forecasting.training.command import on_cluster, training_command, training_environment
 from deployments.forecasting.training.job_records import JobRecord, surplus
 from deployments.market_data.client import MarketDataClient
+from deployments.market_data.models import Interval
 
 log = logger(__name__)
 
@@ -186,8 +187,15 @@ class Forecaster:
     ) -> dict[str, Forecast | CandlecastError]:
         return await self._service.forecast_batch(symbols, request)
 
-    async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
-        return await self._service.history(symbol, limit, since)
+    async def history(
+        self,
+        symbol: str,
+        limit: int,
+        since: datetime | None = None,
+        interval: Interval | None = None,
+        horizon: int | None = None,
+    ) -> tuple[PastForecast, ...]:
+        return await self._service.history(symbol, limit, since, interval, horizon)
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
         return await self._service.accuracy(symbol)
@@ -201,8 +209,8 @@ class Forecaster:
     async def promote(self, version: str, force: bool) -> Decision:
         return await self._service.promote(version, force)
 
-    async def rollback(self) -> Decision:
-        return await self._service.rollback()
+    async def rollback(self, champion: str | None = None) -> Decision:
+        return await self._service.rollback(champion)
 
     async def start_training(self, request: TrainingRequest) -> TrainingRun:
         return await self._service.start_training(request)

@@ -59,8 +59,29 @@ class Skill:
     basis: str
 
 
+class FallbackCause(StrEnum):
+    """Why the baseline answers: what programs go by, while the words beside it may change."""
+
+    NO_MODEL = "no_model"
+    MODEL_FAILED = "model_failed"
+    TOO_LITTLE_HISTORY = "too_little_history"
+    BARS_MISSING = "bars_missing"
+    LOST_ON_TEST = "lost_on_test"
+    LOST_LIVE = "lost_live"
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Why the baseline answered instead of a model: the cause, and this case in words."""
+
+    cause: FallbackCause
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
+    """What is said of a symbol's coming bars. `fallback` is None where a model answered."""
+
     symbol: str
     interval: Interval
     horizon: int
@@ -73,6 +94,7 @@ class Forecast:
     points: tuple[ForecastPoint, ...]
     skill: Skill | None
     warnings: tuple[str, ...] = ()
+    fallback: Fallback | None = None
 
 
 class ModelStatus(StrEnum):

@@ -32,8 +32,9 @@ from deployments.forecasting.serving.listings import Listings
 from deployments.forecasting.serving.shelf import ModelBuilder, ModelShelf
 from deployments.forecasting.serving.skillbook import Skillbook
 from deployments.forecasting.training.ledger import TrainingLedger
-from deployments.forecasting.training.trainings import JobRunner, Trainings
-from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
+from deployments.forecasting.training.prospects import check_prospects
+from deployments.forecasting.training.trainings import JobRunner, Trainings, check_training
+from deployments.market_data.models import CandleQuery, Candles, Interval, ManagedSymbol, SymbolFilter, SymbolPage
 
 
 class MarketData(Protocol):
@@ -46,6 +47,8 @@ class MarketData(Protocol):
     ) -> dict[str, Candles | CandlecastError]: ...
 
     async def managed_symbol(self, symbol: str) -> ManagedSymbol: ...
+
+    async def managed_symbols(self, wanted: SymbolFilter) -> SymbolPage: ...
 
 
 class ForecasterService:
@@ -72,6 +75,7 @@ class ForecasterService:
         self._registry = Registry(registry or home / "models")
         self._trainings = Trainings(TrainingLedger(home / "models", clock), jobs, clock)
         self._store = ForecastStore(home / "forecasts.lance")
+        self._rollbacks: dict[str | None, asyncio.Task[Decision]] = {}
         self._journal = ForecastJournal(self._store)
         self._shelf = ModelShelf(
             self._registry, build, Recalibrations(home / "recalibration"), Setbacks(home / "setback")
@@ -103,15 +107,22 @@ class ForecasterService:
         """Forecast many symbols in one pass; `request.symbol` is ignored."""
         return await self._forecasts.many(symbols, request)
 
-    async def history(self, symbol: str, limit: int, since: datetime | None = None) -> tuple[PastForecast, ...]:
+    async def history(
+        self,
+        symbol: str,
+        limit: int,
+        since: datetime | None = None,
+        interval: Interval | None = None,
+        horizon: int | None = None,
+    ) -> tuple[PastForecast, ...]:
         """Return earlier forecasts of a symbol, newest first, with what followed; at most 500.
 
-        Raises `UnknownSymbol` where a forecast would.
+        Of every interval and horizon unless they are named. Raises `UnknownSymbol` where a forecast would.
         """
         await self._journal.flush()
         name = (await self._listings.listing(symbol)).symbol
         bounded = max(1, min(limit, SCORED_FORECASTS))
-        issued = await asyncio.to_thread(self._store.newest, name, bounded, since)
+        issued = await asyncio.to_thread(self._store.newest, name, bounded, since, interval=interval, horizon=horizon)
         if not issued:
             await self._check_known(name)
         closes = await realised_closes(self._market, issued)
@@ -158,14 +169,29 @@ class ForecasterService:
         await self._shelf.refresh()
         return decision
 
-    async def rollback(self) -> Decision:
-        """Make the former champion current again; raises `NothingTrained` when there is none."""
-        decision = await asyncio.to_thread(promotion.rollback, self._registry, self._clock())
+    async def rollback(self, champion: str | None = None) -> Decision:
+        """Go back from `champion`, or undo the latest change of any; two who ask so at once go back one step.
+
+        Raises `NothingTrained`, `UnknownModel`, or `PreconditionFailed` where another one serves by now.
+        """
+        # Until it is answered nobody can know of it: who asks the same meanwhile means the same step.
+        if champion not in self._rollbacks:
+            self._rollbacks[champion] = asyncio.create_task(self._roll_back(champion))
+            self._rollbacks[champion].add_done_callback(lambda _: self._rollbacks.pop(champion, None))
+        return await asyncio.shield(self._rollbacks[champion])
+
+    async def _roll_back(self, champion: str | None) -> Decision:
+        decision = await asyncio.to_thread(promotion.rollback, self._registry, self._clock(), champion)
         await self._shelf.refresh()
         return decision
 
     async def start_training(self, request: TrainingRequest) -> TrainingRun:
-        """Submit a training job; the same request while one runs answers the running one."""
+        """Submit a training job; the same request while one runs answers the running one.
+
+        Raises `InvalidRequest`, `UnknownSymbol` or `TooLittleHistory` for one that could only fail, and `Unavailable`.
+        """
+        check_training(request)
+        await check_prospects(self._market, request)
         return await self._trainings.start(request)
 
     async def training_runs(self) -> tuple[TrainingRun, ...]:

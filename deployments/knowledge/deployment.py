@@ -13,9 +13,9 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.common.clock import within
 from deployments.common.errors import Unavailable
+from deployments.common.lease import Lease
 from deployments.common.telemetry import follow_calls, pass_over_refusals
 from deployments.knowledge.embedding import Embedder
-from deployments.knowledge.lease import Lease
 from deployments.knowledge.models import (
     AnalogueQuery,
     Analogues,
@@ -27,7 +27,7 @@ from deployments.knowledge.models import (
 from deployments.knowledge.service import KnowledgeService
 from deployments.knowledge.store import PassageStore
 from deployments.knowledge.sync import SyncEngine, SyncPlan
-from deployments.knowledge.sync_loop import SyncLoop
+from deployments.knowledge.sync_loop import SyncLoop, fence
 from deployments.market_data.client import MarketDataClient
 
 APPLICATION = "candlecast"
@@ -97,7 +97,7 @@ class KnowledgeSync:
             PassageStore(Path(home) / "passages.lance"),
             Embedder(embedding_model, device),
             SyncPlan(batch_size, timedelta(days=lookback_days) if lookback_days else None),
-            lease.check,
+            fence(lease),
         )
         self._loop = SyncLoop(engine, lease, Path(home) / "sync.json", interval_s, enabled)
         self._task = asyncio.create_task(self._loop.run())

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError
+from deployments.common.errors import CandlecastError, SyncBusy
+from deployments.common.lease import Lease
 from deployments.common.telemetry import logger
-from deployments.knowledge.lease import Lease
 from deployments.knowledge.models import SyncCycle, SyncState, SyncStatus
 from deployments.knowledge.sync import SyncEngine
 
@@ -171,6 +172,16 @@ class SyncLoop:
 
 def _stamp(instant: datetime) -> str:
     return instant.isoformat().replace("+00:00", "Z")
+
+
+def fence(lease: Lease) -> Callable[[], None]:
+    """Return what to ask before each write: it raises `SyncBusy` unless this process holds the lease now."""
+
+    def check() -> None:
+        if not lease.is_held():
+            raise SyncBusy("another process has taken over the sync")
+
+    return check
 
 
 def _read_enabled(path: Path, default: bool) -> bool:

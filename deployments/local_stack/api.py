@@ -29,6 +29,10 @@ class StackApi:
         """Post JSON and return the JSON answer; raises `StackError` with the problem's own words."""
         return self._json("POST", path, body)
 
+    def delete(self, path: str) -> Any:
+        """Delete or end something and return the JSON answer; raises `StackError` with the problem's own words."""
+        return self._json("DELETE", path)
+
     def get_with_tag(self, path: str) -> tuple[Any, str] | None:
         """Return the JSON answer with its entity tag, or None where there is no such thing."""
         answer = self._request("GET", path)

@@ -34,9 +34,12 @@ def promote_model(
 
 
 @models_app.command("rollback")
-def roll_back(home: Home = None) -> None:
+def roll_back(
+    champion: Annotated[str, typer.Option("--from", help="The champion to go back from; else the latest")] = "",
+    home: Home = None,
+) -> None:
     """Make the former champion current again."""
-    typer.echo(change(stack_api(open_home(home)), "rollback"))
+    typer.echo(change(stack_api(open_home(home)), "rollback", {"from": champion} if champion else None))
 
 
 def versions(api: StackApi) -> Iterator[str]:

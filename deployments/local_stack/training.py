@@ -8,6 +8,7 @@ from deployments.local_stack.errors import StackError
 from deployments.local_stack.progress import Step, Steps
 from deployments.market_data.models import Interval
 
+PATH = "/api/v1/training"
 TIMEOUT_S = 900.0
 _ENDED = {"succeeded", "failed", "stopped"}
 
@@ -25,7 +26,25 @@ def train_first_model(api: StackApi, interval: Interval, steps: Steps) -> None:
 def train_and_show(api: StackApi, request: dict[str, object], steps: Steps) -> dict[str, Any]:
     """Submit a training with the fields of `POST /training`, show its progress, and return the ended run."""
     with steps.step("Training", "NHITS") as step:
-        return await_run(api, api.post("/api/v1/training", request)["id"], step)
+        return await_run(api, api.post(PATH, request)["id"], step)
+
+
+def train_until_interrupted(api: StackApi, request: dict[str, object], steps: Steps) -> dict[str, Any]:
+    """Train as `train_and_show`; Ctrl-C stops the run that this call began, and returns it as it ended.
+
+    Raises `StackError` on Ctrl-C where the same request was under way before: that run is somebody else's.
+    """
+    before = {run["id"] for run in api.get(PATH)["runs"] if run["state"] not in _ENDED}
+    run_id = api.post(PATH, request)["id"]
+    try:
+        with steps.step("Training", "NHITS") as step:
+            return await_run(api, run_id, step)
+    except KeyboardInterrupt:
+        if run_id in before:
+            raise StackError(f"training {run_id} was under way before and goes on") from None
+    with steps.step("Stopping", run_id) as step:
+        api.delete(f"{PATH}/{run_id}")
+        return await_run(api, run_id, step)
 
 
 def await_run(api: StackApi, run_id: str, step: Step) -> dict[str, Any]:
@@ -33,7 +52,7 @@ def await_run(api: StackApi, run_id: str, step: Step) -> dict[str, Any]:
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         try:
-            run: dict[str, Any] = api.get(f"/api/v1/training/{run_id}")
+            run: dict[str, Any] = api.get(f"{PATH}/{run_id}")
         except StackError:
             time.sleep(POLL_S)  # a machine busy with training may answer late
             continue

@@ -60,10 +60,16 @@ export class Api {
     return this.get(`/forecast/${encodeURIComponent(symbol)}`, { interval, horizon, level: "80,90" }, signal);
   }
 
-  /** Read the newest forecasts of a symbol, of any interval and horizon, with what followed them. */
-  async history(symbol: string, limit: number, signal: AbortSignal): Promise<PastForecast[]> {
+  /** Read the newest forecasts of a symbol for one interval and horizon, with what followed them. */
+  async history(
+    symbol: string,
+    interval: Interval,
+    horizon: number,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<PastForecast[]> {
     const path = `/forecast/${encodeURIComponent(symbol)}/history`;
-    return (await this.get<{ forecasts: PastForecast[] }>(path, { limit }, signal)).forecasts;
+    return (await this.get<{ forecasts: PastForecast[] }>(path, { interval, horizon, limit }, signal)).forecasts;
   }
 
   /** Read the live scores of one symbol's forecasts, or of all symbols'. */
@@ -84,8 +90,9 @@ export class Api {
     return this.send("POST", `/models/${encodeURIComponent(version)}/promote`, { force });
   }
 
-  rollback(): Promise<Decision> {
-    return this.send("POST", "/models/rollback");
+  /** Go back from the champion named, or from the latest; one that another has replaced since is refused. */
+  rollback(from?: string): Promise<Decision> {
+    return this.send("POST", "/models/rollback", from === undefined ? undefined : { from });
   }
 
   session(signal: AbortSignal): Promise<Session> {

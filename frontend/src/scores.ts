@@ -1,5 +1,5 @@
 /** The scoreboard's arithmetic: which rows count, and what they come to together. Pure. */
-import type { AccuracyRow, Forecast, ModelRef } from "./types";
+import type { AccuracyRow, FallbackCause, Forecast, ModelRef } from "./types";
 
 /** Resolved forecasts below which the server itself takes a live score for noise. */
 export const LEAST_RESOLVED = 20;
@@ -84,7 +84,7 @@ export function enough(standing: Standing | null): Enough {
   return standing.n < LEAST_RESOLVED ? "few" : "enough";
 }
 
-const BASELINE_ANSWERED = "baseline answered: ";
+const LOST: readonly FallbackCause[] = ["lost_on_test", "lost_live"];
 
 /** Why the baseline answers instead of a model; `lost` where the model was worse than it. */
 export interface Setback {
@@ -92,11 +92,8 @@ export interface Setback {
   lost: boolean;
 }
 
-/** Read from a forecast's warnings that the baseline answers, and why; null where a model does. */
-export function setbackOf(forecast: Pick<Forecast, "warnings"> | null): Setback | null {
-  const warning = forecast?.warnings.find((text) => text.startsWith(BASELINE_ANSWERED));
-  if (warning === undefined) return null;
-  const reason = warning.slice(BASELINE_ANSWERED.length);
-  // The server says either that the model was worse than the baseline or that the baseline was better than the model.
-  return { reason, lost: /significantly (worse|better) than the/.test(reason) };
+/** Tell that the baseline answers, and why; null where a model does. */
+export function setbackOf(forecast: Pick<Forecast, "fallback"> | null): Setback | null {
+  const fallback = forecast?.fallback;
+  return fallback ? { reason: fallback.reason, lost: LOST.includes(fallback.cause) } : null;
 }

@@ -26,6 +26,12 @@ export function latestChange(list: Known | null): Decision | undefined {
   return newestFirst(list?.history ?? [])[0];
 }
 
+/** Name the champion that a rollback goes back from; none where the latest change made nobody that serves now. */
+export function rolledBackFrom(list: Pick<ModelList, "history" | "champions"> | null): string | undefined {
+  const latest = newestFirst(list?.history ?? [])[0]?.version;
+  return Object.values(list?.champions ?? {}).find((version) => version === latest);
+}
+
 function newestFirst(decisions: Decision[]): Decision[] {
   return decisions.toSorted((a, b) => b.decided_at.localeCompare(a.decided_at));
 }

@@ -109,6 +109,20 @@ export interface Skill {
   basis: string;
 }
 
+export type FallbackCause =
+  | "no_model"
+  | "model_failed"
+  | "too_little_history"
+  | "bars_missing"
+  | "lost_on_test"
+  | "lost_live";
+
+/** Why the baseline answered instead of a model. */
+export interface Fallback {
+  cause: FallbackCause;
+  reason: string;
+}
+
 export interface Forecast {
   symbol: string;
   interval: Interval;
@@ -122,6 +136,7 @@ export interface Forecast {
   points: ForecastPoint[];
   skill: Skill | null;
   warnings: string[];
+  fallback: Fallback | null;
 }
 
 /** An earlier forecast with the closes that followed; losses, in log price, once every bar has come. */

@@ -40,11 +40,11 @@ describe("requests", () => {
 
   it("ask for the history and the scores of one symbol, or the scores of all", async () => {
     const { api, calls } = apiAnswering(() => Response.json({ forecasts: [], rows: [] }));
-    await api.history("BRK.B", 240, signal);
+    await api.history("BRK.B", "4h", 12, 240, signal);
     await api.accuracy("BRK.B", signal);
     await api.accuracy(null, signal);
     expect(calls.map(({ url }) => url)).toEqual([
-      "/api/v1/forecast/BRK.B/history?limit=240",
+      "/api/v1/forecast/BRK.B/history?interval=4h&horizon=12&limit=240",
       "/api/v1/forecast/BRK.B/accuracy",
       "/api/v1/accuracy",
     ]);
@@ -54,6 +54,16 @@ describe("requests", () => {
     const { api, calls } = apiAnswering(() => Response.json({ verdict: "promote" }));
     await api.promote("v1", false);
     expect([calls[0]?.url, calls[0]?.init?.body]).toEqual(["/api/v1/models/v1/promote", '{"force":false}']);
+  });
+
+  it("name the champion to roll back from where one is known", async () => {
+    const { api, calls } = apiAnswering(() => Response.json({ verdict: "rollback" }));
+    await api.rollback("v2");
+    await api.rollback();
+    expect(calls.map(({ url, init }) => [url, init?.body])).toEqual([
+      ["/api/v1/models/rollback", '{"from":"v2"}'],
+      ["/api/v1/models/rollback", null],
+    ]);
   });
 
   it("accept an answer without content", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { checkLines } from "../src/checks";
 import { evidenceLines } from "../src/evidence";
-import { changesOf, lastDecisionOf, promotionQuestion, rollbackQuestion } from "../src/succession";
+import { changesOf, lastDecisionOf, promotionQuestion, rollbackQuestion, rolledBackFrom } from "../src/succession";
 import type { Decision, ModelCard } from "../src/types";
 
 function decision(version: string, day: number, change: Partial<Decision> = {}): Decision {
@@ -56,6 +56,13 @@ describe("the question before a rollback", () => {
   it("names the latest change, of whichever series", () => {
     const list = { models: [model("b"), model("o", { horizon: 12 })], history: [decision("b", 1), decision("o", 2)] };
     expect(rollbackQuestion(list).text).toContain("made o champion for 1h and 12 bars, on 2024-02-02 00:00 UTC");
+  });
+
+  it("is about the champion that the latest change made, and about nobody where that one does not serve", () => {
+    const history = [decision("b", 1), decision("o", 2)];
+    expect(rolledBackFrom({ history, champions: { "1h-h24": "b", "1h-h12": "o" } })).toBe("o");
+    expect(rolledBackFrom({ history, champions: { "1h-h24": "b" } })).toBeUndefined();
+    expect(rolledBackFrom(null)).toBeUndefined();
   });
 
   it("is asked even where nothing is known: the server says whether it can be", () => {

@@ -53,21 +53,20 @@ describe("the rows", () => {
 });
 
 describe("a setback", () => {
-  it.each([
-    "the model's live forecasts of BTCUSD were significantly worse than the baseline's",
-    "the model's live forecasts were significantly worse than the baseline's",
-    "on the model's test span it was significantly better than the model for BTCUSD",
-  ])("is read from the forecast's warnings: %s", (reason) => {
-    expect(setbackOf({ warnings: ["x", `baseline answered: ${reason}`] })).toEqual({ reason, lost: true });
+  it.each(["lost_on_test", "lost_live"] as const)("is told by its cause, whatever the words: %s", (cause) => {
+    expect(setbackOf({ fallback: { cause, reason: "in other words" } })).toEqual({ reason: "in other words", lost: true });
   });
 
-  it("is another thing than a model that is missing", () => {
-    const warnings = ["baseline answered: no model for 1h and 24 steps"];
-    expect(setbackOf({ warnings })).toEqual({ reason: "no model for 1h and 24 steps", lost: false });
-  });
+  it.each(["no_model", "model_failed", "too_little_history", "bars_missing"] as const)(
+    "is another thing than a model that cannot answer: %s",
+    (cause) => {
+      const reason = "on the model's test span it was significantly better than the model for BTCUSD";
+      expect(setbackOf({ fallback: { cause, reason } })).toEqual({ reason, lost: false });
+    },
+  );
 
   it("is none where a model answers", () => {
-    expect(setbackOf({ warnings: ["3 bars are missing in the history read"] })).toBeNull();
+    expect(setbackOf({ fallback: null })).toBeNull();
     expect(setbackOf(null)).toBeNull();
   });
 });

@@ -1,5 +1,6 @@
 """The forecaster on candles in memory: every rung of the ladder, and what is kept of each answer."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from deployments.common.errors import (
 from deployments.forecasting.judging.setback import Setback
 from deployments.forecasting.models import (
     Decision,
+    FallbackCause,
     Forecast,
     ForecastRequest,
     ForecastStatus,
@@ -39,7 +41,7 @@ from deployments.forecasting.registry.registry import Registry
 from deployments.forecasting.registry.setbacks import Setbacks
 from deployments.forecasting.service import ForecasterService
 from deployments.forecasting.serving.shelf import REHEARSED
-from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol
+from deployments.market_data.models import CandleQuery, Candles, Interval, ManagedSymbol
 from tests.fakes.forecasting import FakeJobs, FakeModel, model_card, model_tensors
 from tests.fakes.market_data import FakeMarketData, walk_table
 
@@ -137,11 +139,16 @@ async def test_bounds_nest_around_the_median_and_are_keyed_as_written(desk: Desk
         assert point.lower["97.5"] < point.lower["50"] < point.median < point.upper["50"] < point.upper["97.5"]
 
 
+def cause_of(forecast: Forecast) -> FallbackCause | None:
+    return forecast.fallback.cause if forecast.fallback else None
+
+
 async def test_without_a_model_the_baseline_answers_and_says_why(desk: Desk) -> None:
     forecast = await desk.service.forecast(REQUEST)
     assert forecast.status is ForecastStatus.FALLBACK
     assert (forecast.model.name, forecast.model.version) == ("ewma", None)
     assert "no model has been promoted" in forecast.warnings[0]
+    assert cause_of(forecast) is FallbackCause.NO_MODEL
 
 
 async def test_horizon_beyond_the_model_is_answered_by_the_baseline(desk: Desk) -> None:
@@ -163,6 +170,7 @@ async def test_too_little_history_for_the_model_is_answered_by_the_baseline(desk
     forecast = await desk.service.forecast(replace(REQUEST, symbol="NEWUSD"))
     assert forecast.status is ForecastStatus.FALLBACK
     assert "reads 48 bars and there are 30" in forecast.warnings[0]
+    assert cause_of(forecast) is FallbackCause.TOO_LITTLE_HISTORY
 
 
 async def test_too_little_history_for_any_forecast_counts_the_bars(desk: Desk) -> None:
@@ -193,6 +201,7 @@ async def test_damaged_champion_of_a_new_replica_is_replaced_by_the_baseline(des
     forecast = await replica.forecast(REQUEST)
     assert forecast.status is ForecastStatus.FALLBACK
     assert "sha256" in forecast.warnings[0]
+    assert cause_of(forecast) is FallbackCause.MODEL_FAILED
     health = await replica.health()
     assert health.champions == {"1h-h24": card.version}
     assert health.loaded == ()
@@ -282,6 +291,15 @@ async def test_history_tells_what_followed_a_forecast(desk: Desk) -> None:
     [past] = await desk.service.history("BTCUSD", 10)
     assert past.realised == pytest.approx(tuple(whole["close"].to_pylist()[-24:]))
     assert past.pinball == past.baseline_pinball
+
+
+async def test_history_of_one_series_leaves_the_others_out(desk: Desk) -> None:
+    for horizon in (2, 4, 6):
+        await desk.service.forecast(replace(REQUEST, horizon=horizon))
+    assert len(await desk.service.history("BTCUSD", 10)) == 3
+    [past] = await desk.service.history("BTCUSD", 10, interval=Interval.H1, horizon=4)
+    assert past.forecast.horizon == 4
+    assert await desk.service.history("BTCUSD", 10, interval=Interval.H4) == ()
 
 
 @pytest.mark.parametrize("name", ["NOPE", "nope/usd"])
@@ -388,6 +406,7 @@ async def test_symbol_that_the_model_lost_is_served_by_the_baseline_with_a_warni
     assert served["BTCUSD"].model.version == card.version
     assert (served["ETHUSD"].model.name, served["ETHUSD"].status) == ("ewma", ForecastStatus.FALLBACK)
     assert "on the model's test span" in served["ETHUSD"].warnings[0]
+    assert (cause_of(served["BTCUSD"]), cause_of(served["ETHUSD"])) == (None, FallbackCause.LOST_ON_TEST)
 
 
 async def test_live_setback_is_obeyed_now_and_not_in_the_past_and_ends_when_it_is_lifted(desk: Desk) -> None:
@@ -450,6 +469,17 @@ async def test_rollback_brings_the_former_champion_back_at_once(desk: Desk) -> N
     assert [entry.verdict for entry in listed.history] == ["rollback", "promote", "promote"]
 
 
+@pytest.mark.parametrize("is_named", [False, True])
+async def test_rollbacks_asked_for_together_go_back_one_step(desk: Desk, is_named: bool) -> None:
+    champions = [(await desk.champion(timedelta(days=age))).version for age in (4, 3, 2)]
+    named = champions[2] if is_named else None
+
+    decisions = await asyncio.gather(*(desk.service.rollback(named) for _ in range(3)))
+
+    assert {(decision.version, decision.replaced) for decision in decisions} == {(champions[1], champions[2])}
+    assert desk.registry.champion(REQUEST.interval, REQUEST.horizon) == champions[1]
+
+
 async def test_rollback_without_a_former_champion_is_refused(desk: Desk) -> None:
     with pytest.raises(NothingTrained):
         await desk.service.rollback()
@@ -465,8 +495,16 @@ async def test_unknown_version_is_told(desk: Desk) -> None:
         await desk.service.promote("nothing", force=True)
 
 
+async def test_training_on_symbols_that_nobody_knows_is_refused_naming_them_and_starts_no_job(desk: Desk) -> None:
+    with pytest.raises(UnknownSymbol, match="NOPEUSD, ZZZUSD"):
+        await desk.service.start_training(TrainingRequest(symbols=("BTCUSD", "NOPEUSD", "ZZZUSD")))
+
+    assert await desk.service.training_runs() == ()
+    assert not desk.jobs.known
+
+
 async def test_training_is_started_and_followed(desk: Desk) -> None:
-    run = await desk.service.start_training(TrainingRequest(symbols=("BTCUSD",), max_steps=10))
+    run = await desk.service.start_training(TrainingRequest(symbols=("BTCUSD",), horizon=6, max_steps=10))
     assert await desk.service.training_runs() == (run,)
     assert await desk.service.training_run(run.id) == run
     desk.jobs.logs[run.id] = "reading candles\n"

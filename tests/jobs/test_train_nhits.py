@@ -16,12 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from deployments.common.errors import Conflict, UnknownTraining
+from deployments.common.errors import CandlecastError, Conflict, UnknownTraining
 from deployments.forecasting.models import TrainingRequest, TrainingState
 from deployments.forecasting.registry.promotion import promote
 from deployments.forecasting.registry.registry import Registry
 from deployments.forecasting.training.command import training_command
 from deployments.forecasting.training.ledger import TrainingLedger
+from deployments.forecasting.training.resumption import resumable
 from deployments.market_data.models import CandleQuery, Candles, Interval, SymbolFilter, SymbolPage
 from jobs.ray_training import scaling
 from jobs.train_nhits import check_workers, entered, main, parser, request_of, submission_id, task_of
@@ -152,6 +153,9 @@ class MarketData:
     async def candles(self, query: CandleQuery) -> Candles:
         return await self._market.candles(query)
 
+    async def candles_batch(self, symbols: tuple[str, ...], query: CandleQuery) -> dict[str, Candles | CandlecastError]:
+        return await self._market.candles_batch(symbols, query)
+
     async def managed_symbols(self, wanted: SymbolFilter) -> SymbolPage:
         return await self._market.managed_symbols(wanted)
 
@@ -216,20 +220,22 @@ def test_a_run_on_a_cluster_promotes_a_model_and_ends_its_record(
 @pytest.mark.slow
 @pytest.mark.timeout(800)
 @pytest.mark.filterwarnings("ignore")
-def test_a_run_asked_to_end_says_that_it_was_stopped(cluster: dict[str, str], tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("phases", [{"waiting", "reading candles", "preparing", "training"}, {"training"}])
+def test_a_run_asked_to_end_says_that_it_was_stopped_and_leaves_no_worker(
+    cluster: dict[str, str], tmp_path: pathlib.Path, asked: signal.Signals, phases: set[str]
+) -> None:
     ledger = TrainingLedger(tmp_path / "models")
-    command = [sys.executable, "-m", "jobs.train_nhits", "--run-id", "run-1", "--input-size", "48"]
-    job = subprocess.Popen(command, env=cluster, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(lambda: (tmp_path / "models/training/run-1").exists() and ledger.run("run-1").phase == "training")
-        job.terminate()
+    with _started(cluster, tmp_path, "--input-size", "48") as job:
+        _wait_for(lambda: _phase(ledger) in phases)
+        _ask(job, asked)
         status = job.wait(timeout=120)
-    finally:
-        job.kill()
-        job.wait(timeout=30)
 
-    assert status == 128 + signal.SIGTERM
-    assert ledger.run("run-1").state is TrainingState.STOPPED
+    run = ledger.run("run-1")
+    assert status == 128 + asked
+    assert (run.state, run.error) == (TrainingState.STOPPED, "")
+    assert resumable(run, datetime.now(START.tzinfo)) == run
+    _wait_for(lambda: not _train_workers())
 
 
 @pytest.mark.slow
@@ -254,11 +260,14 @@ def test_a_run_whose_worker_is_killed_goes_on_from_its_checkpoint_and_ends(
 @pytest.mark.slow
 @pytest.mark.timeout(800)
 @pytest.mark.filterwarnings("ignore")
-def test_a_stopped_run_is_taken_up_again_where_it_was(cluster: dict[str, str], tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_is_taken_up_again_where_it_was(
+    cluster: dict[str, str], tmp_path: pathlib.Path, asked: signal.Signals
+) -> None:
     ledger = TrainingLedger(tmp_path / "models")
     with _started(cluster, tmp_path, "--max-steps", "600", "--horizon", "6", "--input-size", "48") as job:
         _wait_for(lambda: _step(ledger) >= 150)
-        job.terminate()
+        _ask(job, asked)
         _wait_for(lambda: ledger.run("run-1").state is TrainingState.STOPPED)
         job.wait(timeout=120)
     stopped_at = _step(ledger)
@@ -278,6 +287,24 @@ def test_a_stopped_run_is_taken_up_again_where_it_was(cluster: dict[str, str], t
     run = ledger.run("run-1")
     assert (run.state, run.request.max_steps) == (TrainingState.SUCCEEDED, 600)
     assert not (tmp_path / "train" / "run-1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(800)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("is_entered", [False, True])
+def test_a_run_on_symbols_that_nobody_knows_is_refused_naming_them_before_workers_start(
+    cluster: dict[str, str], tmp_path: pathlib.Path, is_entered: bool
+) -> None:
+    ledger = TrainingLedger(tmp_path / "models")
+    if is_entered:
+        ledger.start("run-1", TrainingRequest(("NOPEUSD", "ZZZUSD")), 10)
+    with _started(cluster, tmp_path, "--symbols", "NOPEUSD,ZZZUSD") as job:
+        assert job.wait(timeout=240) == 2
+
+    assert "NOPEUSD, ZZZUSD" in (tmp_path / "job.log").read_text()
+    assert [(run.state, "NOPEUSD" in run.error) for run in ledger.runs()] == [(TrainingState.FAILED, True)] * is_entered
+    assert not (tmp_path / "train").exists()
 
 
 @pytest.mark.slow
@@ -304,12 +331,28 @@ def _started(environment: dict[str, str], folder: pathlib.Path, *options: str) -
     """Start a training run called `run-1` whose output goes to `job.log`; it does not outlive the test."""
     command = [sys.executable, "-m", "jobs.train_nhits", "--run-id", "run-1", *options]
     with (folder / "job.log").open("wb") as log:
-        job = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
+        # A group of its own, as a shell makes one: Ctrl-C reaches all of it, and not this process.
+        job = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
             yield job
         finally:
             job.kill()
             job.wait(timeout=30)
+
+
+def _ask(job: subprocess.Popen[bytes], asked: signal.Signals) -> None:
+    """Ask a run to end as the cluster does, or as a person at a terminal, whose Ctrl-C goes to the whole group."""
+    if asked is signal.SIGINT:
+        os.killpg(job.pid, asked)
+    else:
+        job.send_signal(asked)
+
+
+def _phase(ledger: TrainingLedger) -> str:
+    try:
+        return ledger.run("run-1").phase
+    except UnknownTraining:
+        return ""
 
 
 def _step(ledger: TrainingLedger) -> int:

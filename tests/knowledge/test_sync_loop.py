@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from deployments.knowledge.lease import Lease
+import pytest
+
+from deployments.common.errors import SyncBusy
+from deployments.common.lease import Lease
 from deployments.knowledge.models import SyncState
 from deployments.knowledge.sync import SyncEngine, SyncPlan
-from deployments.knowledge.sync_loop import SyncLoop
+from deployments.knowledge.sync_loop import SyncLoop, fence
 from tests.fakes.knowledge import MemoryStore, WordEncoder
 from tests.fakes.market_data import FakeMarketData, walk_table
 
@@ -22,7 +25,7 @@ PASSAGES = BARS + 2
 def make_loop(home: pathlib.Path, store: MemoryStore, enabled: bool = True, interval_s: float = 300.0) -> SyncLoop:
     source = FakeMarketData({"BTCUSDT": walk_table(START, BARS)}, START + timedelta(hours=BARS))
     lease = Lease(home / "sync.lease")
-    engine = SyncEngine(source, store, WordEncoder(), SyncPlan(), lease.check)
+    engine = SyncEngine(source, store, WordEncoder(), SyncPlan(), fence(lease))
     return SyncLoop(engine, lease, home / "sync.json", interval_s, enabled)
 
 
@@ -121,3 +124,15 @@ async def test_stopping_while_waiting_runs_no_further_cycle(tmp_path: pathlib.Pa
         assert loop.status().last_cycle == last
         loop.start()
         await until(lambda: loop.status().last_cycle != last)
+
+
+def test_who_does_not_hold_the_lease_may_not_write(tmp_path: pathlib.Path) -> None:
+    lease = Lease(tmp_path / "sync.lease")
+    with pytest.raises(SyncBusy):
+        fence(lease)()
+    assert lease.acquire()
+    fence(lease)()
+    (tmp_path / "sync.lease").write_text(f"{7:020d}")
+    with pytest.raises(SyncBusy):
+        fence(lease)()
+    lease.release()

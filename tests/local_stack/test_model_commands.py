@@ -1,26 +1,20 @@
 """Model versions from the command line, through the real HTTP interface over a registry in memory."""
 
-import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
 from deployments.forecasting.models import Decision, ModelCard, ModelList
 from deployments.forecasting.registry import promotion
 from deployments.forecasting.registry.registry import Registry
-from deployments.gateway.access.keys import KeyRing
-from deployments.gateway.app import create_app
-from deployments.gateway.models import Scope
-from deployments.gateway.settings import GatewaySettings
 from deployments.local_stack.api import StackApi
 from deployments.local_stack.errors import StackError
 from deployments.local_stack.model_commands import change, versions
 from tests.fakes.forecasting import model_card
-from tests.fakes.gateway import NOW, FakeForecaster, Fakes
+from tests.fakes.gateway import NOW, FakeForecaster
+from tests.fakes.in_process import InProcess
 
 
 class Versions(FakeForecaster):
@@ -36,26 +30,8 @@ class Versions(FakeForecaster):
     async def promote(self, version: str, force: bool) -> Decision:
         return promotion.promote(self._registry, version, force, NOW)
 
-    async def rollback(self) -> Decision:
-        return promotion.rollback(self._registry, NOW)
-
-
-class InProcess(httpx.BaseTransport):
-    """Hand each request of a blocking client to an app in this process."""
-
-    def __init__(self, forecaster: FakeForecaster, folder: Path) -> None:
-        services = replace(Fakes().services, forecaster=forecaster)
-        self._app = create_app(services, GatewaySettings(folder, folder, version="1.2.3"), clock=lambda: NOW)
-        self.key = KeyRing(folder / "auth").create("admin", (Scope.ADMIN,))
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return asyncio.run(self._answer(request))
-
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        headers = dict(request.headers) | {"accept-encoding": "identity"}
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app)) as client:
-            told = await client.request(request.method, request.url, headers=headers, content=request.read())
-        return httpx.Response(told.status_code, headers=told.headers, content=told.content, request=request)
+    async def rollback(self, champion: str | None = None) -> Decision:
+        return promotion.rollback(self._registry, NOW, champion)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ holds the lease works, and it looks at the lease again before each thing that it
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError, Unavailable
+from deployments.common.errors import CandlecastError, TooLittleHistory, Unavailable
+from deployments.common.lease import Lease
 from deployments.common.telemetry import logger
 from deployments.forecasting.judging.resolving import Outcomes
 from deployments.forecasting.judging.retention import Retention
 from deployments.forecasting.judging.retraining import RetrainingPolicy, request_like, retraining_reason
 from deployments.forecasting.judging.setback import LiveLosses, Setback, live_setback, period_of
-from deployments.forecasting.keeping.lease import Lease
 from deployments.forecasting.keeping.resolved_store import ResolvedStore
 from deployments.forecasting.keeping.resolver import Resolver
 from deployments.forecasting.keeping.store import ForecastStore
@@ -37,7 +38,7 @@ from deployments.forecasting.predicting.recalibration import TRAILING, Resolved,
 from deployments.forecasting.registry.recalibrations import Recalibrations
 from deployments.forecasting.registry.registry import Registry
 from deployments.forecasting.registry.setbacks import Setbacks
-from deployments.forecasting.training.data import enabled_symbols
+from deployments.forecasting.training.data import calendars_of, enabled_symbols
 from deployments.forecasting.training.ledger import FINISHED, TrainingLedger
 from deployments.market_data.models import CandleQuery, Candles, SymbolFilter, SymbolPage
 
@@ -162,8 +163,9 @@ class Keeper:
 
     async def _set_back(self, cards: list[ModelCard]) -> dict[str, tuple[str, ...]]:
         lost = {}
+        calendars = await calendars_of(self._market) if cards else {}
         for card in cards:
-            found = await asyncio.to_thread(self._lost_live, card)
+            found = await asyncio.to_thread(self._lost_live, card, calendars)
             self._check_lease()
             await asyncio.to_thread(self._setbacks.store, card.version, found)
             if found != Setback():
@@ -178,7 +180,12 @@ class Keeper:
             reason = retraining_reason(card, outcomes, runs, data_end, self._policy.retraining, self._clock())
             if reason:
                 self._check_lease()
-                run = await self._forecaster.start_training(request_like(card))
+                try:
+                    run = await self._forecaster.start_training(request_like(card))
+                except TooLittleHistory as refused:
+                    # Bars can go: the other champions are looked after all the same.
+                    log.warning("retraining refused", version=card.version, reason=str(refused))
+                    continue
                 log.info("retraining asked for", run_id=run.id, version=card.version, reason=reason)
                 asked[run.id] = reason
         return asked
@@ -224,12 +231,16 @@ class Keeper:
     def _outcomes(self, card: ModelCard) -> Outcomes:
         return self._resolved.outcomes(card.version, card.horizon, self._clock() - TRAILING_DAYS)
 
-    def _lost_live(self, card: ModelCard) -> Setback:
+    def _lost_live(self, card: ModelCard, calendars: Mapping[str, str]) -> Setback:
         now = self._clock()
+        periods = {symbol: period_of(card.interval, card.horizon, name) for symbol, name in calendars.items()}
         own, baseline = self._resolved.losses(
-            card.version, card.horizon, now - 2 * period_of(card.interval, card.horizon)
+            card.version,
+            card.horizon,
+            now - 2 * period_of(card.interval, card.horizon),
+            {symbol: now - 2 * period for symbol, period in periods.items()},
         )
-        return live_setback(LiveLosses(own, baseline, card.interval, card.horizon), card.trained_at, now)
+        return live_setback(LiveLosses(own, baseline, card.interval, card.horizon, periods), card.trained_at, now)
 
     def _check_lease(self) -> None:
         if not self._lease.is_held():

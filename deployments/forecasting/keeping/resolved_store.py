@@ -1,6 +1,7 @@
 """The `resolved` table: what became of each forecast, once. Written by the keeper alone."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -70,14 +71,21 @@ class ResolvedStore:
         )
 
     def losses(
-        self, version: str, horizon: int, since: datetime, most: int = MOST_LOSSES
+        self,
+        version: str,
+        horizon: int,
+        since: datetime,
+        earlier: Mapping[str, datetime] | None = None,
+        most: int = MOST_LOSSES,
     ) -> tuple[PairedLosses, PairedLosses]:
         """Return the losses of a model version's forecasts of one horizon and of the baseline issued along.
 
-        All whose last bar opened since then; of more than `most` a random choice, the same for the same table.
+        All whose last bar opened since then, of the symbols that `earlier` names since their own instant where that
+        lies before it; of more than `most` a random choice, the same for the same table.
         """
         columns = ["key", "origin", "symbol", "pinball", "baseline_pinball"]
-        found = self._table.some(_arrived(version, horizon, since), most, columns).sort_by(_IN_ORDER)
+        condition = _arrived(version, horizon, since, earlier)
+        found = self._table.some(condition, most, columns).sort_by(_IN_ORDER)
         origins = found["origin"].to_numpy().astype("datetime64[us]")
         symbols = np.array(found["symbol"].to_pylist(), dtype=np.str_)
         own, baseline = (found[name].to_numpy() for name in ("pinball", "baseline_pinball"))
@@ -88,11 +96,14 @@ class ResolvedStore:
         self._table.delete(f"origin < {instant(before)}")
 
 
-def _arrived(version: str, horizon: int, since: datetime) -> str:
-    return (
-        f"model_version = {quoted(version)} AND horizon = {horizon} AND origin >= {instant(since)} "
-        "AND actual IS NOT NULL"
-    )
+def _arrived(version: str, horizon: int, since: datetime, earlier: Mapping[str, datetime] | None = None) -> str:
+    alike: dict[datetime, list[str]] = defaultdict(list)
+    for symbol, start in (earlier or {}).items():
+        if start < since:
+            alike[start].append(quoted(symbol))
+    longer = [f"symbol IN ({', '.join(names)}) AND origin >= {instant(start)}" for start, names in alike.items()]
+    times = " OR ".join([f"origin >= {instant(since)}", *longer])
+    return f"model_version = {quoted(version)} AND horizon = {horizon} AND ({times}) AND actual IS NOT NULL"
 
 
 def _outcome_row(one: ResolvedForecast) -> dict[str, object]:

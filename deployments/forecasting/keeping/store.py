@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from deployments.forecasting.issued import IssuedForecast, points_of
 from deployments.forecasting.keeping.lance_table import KEY, TIME, LanceTable, instant, quoted
-from deployments.forecasting.models import Forecast, ForecastStatus, ModelRef
+from deployments.forecasting.models import Fallback, FallbackCause, Forecast, ForecastStatus, ModelRef
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 from deployments.market_data.models import Interval
 
@@ -37,6 +37,8 @@ FORECAST_SCHEMA = pa.schema(
         pa.field("quantiles", pa.list_(pa.float64()), nullable=False),
         pa.field("baseline", pa.list_(pa.float64()), nullable=False),
         pa.field("raw", pa.list_(pa.float64())),
+        pa.field("fallback_cause", pa.string()),
+        pa.field("fallback_reason", pa.string()),
     ]
 )
 """One issued forecast a row; quantiles are log prices, steps after one another, nine each.
@@ -61,12 +63,16 @@ class ForecastStore:
         limit: int = 500,
         since: datetime | None = None,
         ended: datetime | None = None,
+        interval: Interval | None = None,
+        horizon: int | None = None,
     ) -> tuple[IssuedForecast, ...]:
         """Return stored forecasts, of one symbol or of all, newest first.
 
         `since` bounds when they were issued, `ended` when the last bar that they speak of opened.
         """
-        found = self._table.newest(_condition(symbol, since, ended), limit, by=("last_time", "issued_at"))
+        found = self._table.newest(
+            _condition(symbol, since, ended, interval, horizon), limit, by=("last_time", "issued_at")
+        )
         return tuple(_issued(row) for row in found.to_pylist())
 
     def keys(self, since: datetime) -> pa.Table:
@@ -87,7 +93,13 @@ class ForecastStore:
         self._table.delete(f"issued_at < {instant(before)}")
 
 
-def _condition(symbol: str | None, since: datetime | None, ended: datetime | None = None) -> str | None:
+def _condition(
+    symbol: str | None,
+    since: datetime | None,
+    ended: datetime | None = None,
+    interval: Interval | None = None,
+    horizon: int | None = None,
+) -> str | None:
     conditions = []
     if symbol is not None:
         conditions.append(f"symbol = {quoted(symbol)}")
@@ -95,6 +107,10 @@ def _condition(symbol: str | None, since: datetime | None, ended: datetime | Non
         conditions.append(f"issued_at >= {instant(since)}")
     if ended is not None:
         conditions.append(f"array_element(times, -1) <= {instant(ended)}")
+    if interval is not None:
+        conditions.append(f"`interval` = {quoted(interval.value)}")  # a word of SQL's own
+    if horizon is not None:
+        conditions.append(f"horizon = {horizon:d}")
     return " AND ".join(conditions) or None
 
 
@@ -108,6 +124,8 @@ def _row(one: IssuedForecast) -> dict[str, object]:
         "model_name": told.model.name,
         "model_version": told.model.version,
         "trained_at": told.model.trained_at,
+        "fallback_cause": told.fallback.cause.value if told.fallback else None,
+        "fallback_reason": told.fallback.reason if told.fallback else None,
         "times": [point.time for point in told.points],
         "quantiles": one.quantiles.ravel().tolist(),
         "baseline": one.baseline.ravel().tolist(),
@@ -117,7 +135,7 @@ def _row(one: IssuedForecast) -> dict[str, object]:
 
 def _issued(row: dict[str, Any]) -> IssuedForecast:
     quantiles, times, levels = _grid(row["quantiles"]), tuple(map(_utc, row["times"])), tuple(row["levels"])
-    trained_at = row["trained_at"]
+    trained_at, cause = row["trained_at"], row["fallback_cause"]
     forecast = Forecast(
         symbol=row["symbol"],
         interval=Interval(row["interval"]),
@@ -131,6 +149,8 @@ def _issued(row: dict[str, Any]) -> IssuedForecast:
         points=points_of(quantiles, times, levels),
         skill=None,
         warnings=tuple(row["warnings"]),
+        # Rows of an older release tell no cause.
+        fallback=Fallback(FallbackCause(cause), row["fallback_reason"]) if cause else None,
     )
     return IssuedForecast(
         forecast=forecast,

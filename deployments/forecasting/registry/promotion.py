@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from deployments.common.errors import NothingTrained, PromotionRefused
+from deployments.common.errors import NothingTrained, PromotionRefused, UnknownModel
 from deployments.forecasting.models import Decision, ModelCard
 from deployments.forecasting.registry.registry import Registry
 
@@ -20,13 +20,22 @@ def promote(registry: Registry, version: str, force: bool, now: datetime) -> Dec
     )
 
 
-def rollback(registry: Registry, now: datetime) -> Decision:
-    """Undo the latest change of a champion; raises `NothingTrained` when there is nothing to go back to."""
+def rollback(registry: Registry, now: datetime, champion: str | None = None) -> Decision:
+    """Go back from `champion`, or undo the latest change of any champion; of many who ask so at once, once.
+
+    Raises `NothingTrained` when there is nothing to go back to, `UnknownModel` for a version that never was champion,
+    or `PreconditionFailed` where another one serves by now.
+    """
+    # Before the latest change is looked up: what somebody else undoes from here on was meant by this call as well.
+    serving = registry.champions()
     # Not by the champion's card: one that cannot be read is what people roll back from.
-    changed = registry.last_changed()
-    if changed is None:
+    series = registry.series_of(champion) if champion else registry.last_changed()
+    if series is None and champion:
+        raise UnknownModel(f"{champion!r} never was champion")
+    if series is None:
         raise NothingTrained("no model has been promoted yet")
-    return registry.rollback(*changed, now)
+    interval, horizon = series
+    return registry.rollback(interval, horizon, now, champion or serving.get(f"{interval}-h{horizon}"))
 
 
 def _check_gate(card: ModelCard, champion: str | None) -> None:

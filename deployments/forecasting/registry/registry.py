@@ -28,7 +28,7 @@ from deployments.forecasting.registry.artefact import (
     write_artefact,
 )
 from deployments.forecasting.registry.storage import storage_at
-from deployments.forecasting.registry.succession import ChampionPointer, Succession
+from deployments.forecasting.registry.succession import ROLLBACK, ChampionPointer, Succession
 from deployments.market_data.models import Interval
 
 log = logger(__name__)
@@ -119,25 +119,38 @@ class Registry:
                 return replace(decision, version=version, replaced=None)
             return succession.crown(pointer.then(version) if pointer else ChampionPointer(version), decision)
 
-    def rollback(self, interval: Interval, horizon: int, decided_at: datetime) -> Decision:
-        """Make the former champion current again; raises `NothingTrained` when there is none."""
+    def rollback(self, interval: Interval, horizon: int, decided_at: datetime, champion: str | None = None) -> Decision:
+        """Make the former champion current again; raises `NothingTrained` when there is none.
+
+        `champion` is whom to go back from, whoever serves where none is named. However many ask so at once, it happens
+        once, and all get that decision; raises `PreconditionFailed` where another one serves by now.
+        """
         series = _series(interval, horizon)
         succession = self._succession(series)
         with self._storage.locked():
             pointer = succession.pointer()
+            if pointer and champion and pointer.version != champion:
+                return succession.rolled_back(champion)
             if pointer is None or not pointer.former:
                 raise NothingTrained(f"{series} has no former champion to go back to")
             before = pointer.back()
             read_artefact(self._storage, self._folder(before.version))
             reason = f"rolled back from {pointer.version}"
-            return succession.crown(before, Decision(before.version, "rollback", reason, decided_at))
+            return succession.crown(before, Decision(before.version, ROLLBACK, reason, decided_at))
 
     def last_changed(self) -> tuple[Interval, int] | None:
         """Return interval and horizon of the series whose champion changed last, None before the first promotion."""
         made = {series: self._succession(series).decisions() for series in self._all_series()}
         latest = {series: decisions[-1].decided_at for series, decisions in made.items() if decisions}
-        match = _SERIES.fullmatch(max(latest, key=lambda series: latest[series], default=""))
-        return (Interval(match["interval"]), int(match["horizon"])) if match else None
+        return _parts(max(latest, key=lambda series: latest[series], default=""))
+
+    def series_of(self, champion: str) -> tuple[Interval, int] | None:
+        """Return interval and horizon that a version serves, or did last; None for one that never was champion."""
+        for name in self._all_series():
+            # Not by its folder: a champion whose files are gone is what people roll back from.
+            if champion in self._succession(name).promoted():
+                return _parts(name)
+        return None
 
     def formers(self, series: str) -> tuple[str, ...]:
         """Return the champions of a series before the present one, the latest first."""
@@ -253,6 +266,11 @@ def _with_fate(card: ModelCard, champion: str | None, promoted: set[str]) -> Mod
     if card.version == champion:
         return replace(card, status=ModelStatus.CHAMPION)
     return replace(card, status=ModelStatus.RETIRED) if card.version in promoted else card
+
+
+def _parts(series: str) -> tuple[Interval, int] | None:
+    match = _SERIES.fullmatch(series)
+    return (Interval(match["interval"]), int(match["horizon"])) if match else None
 
 
 def _series(interval: Interval, horizon: int) -> str:

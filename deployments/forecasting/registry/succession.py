@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from deployments.common.errors import PreconditionFailed
 from deployments.common.telemetry import logger
 from deployments.forecasting.models import Decision
 from deployments.forecasting.records import from_json, to_json
@@ -11,6 +12,9 @@ log = logger(__name__)
 
 CHAMPION = "champion.json"
 HISTORY = "history"
+
+ROLLBACK = "rollback"
+"""The verdict of a decision that went back to the former champion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,18 @@ class Succession:
         pointer = self.pointer()
         current = {pointer.version, *pointer.former} if pointer else set()
         return current | {decision.version for decision in self.decisions()}
+
+    def rolled_back(self, version: str) -> Decision:
+        """Return the decision that went back from `version` just before.
+
+        Raises `PreconditionFailed` where the latest decision was another one.
+        """
+        latest = self.decisions()[-1:]
+        for decision in latest:
+            if decision.verdict == ROLLBACK and decision.replaced == version:
+                return decision
+        serves = latest[0].version if latest else "none"
+        raise PreconditionFailed(f"{version} is not the champion of {self._series}: {serves} serves by now")
 
     def crown(self, pointer: ChampionPointer, decision: Decision) -> Decision:
         """Make `pointer` current and return the decision as recorded, with whom it replaced."""

@@ -1,6 +1,8 @@
 """One symbol's candles on the grid of its calendar: what training and serving both read, made in one place."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,7 @@ from deployments.common.errors import BadUpstream
 from deployments.forecasting.quantiles import FloatArray
 from deployments.forecasting.series.season import Hours, hours_of_week
 from deployments.market_data.calendars.calendar import calendar_named
-from deployments.market_data.instants import MICROSECOND, Times, times_of, to_datetime
+from deployments.market_data.instants import MICROSECOND, Times, times_of, to_datetime, to_numpy
 from deployments.market_data.models import Interval
 from deployments.market_data.quality.checks import missing_runs
 
@@ -18,6 +20,10 @@ Mask = npt.NDArray[np.bool_]
 
 LEAST_PRESENT = 0.8
 """Share of a calendar's bars below which it is plainly not this symbol's: then its bars simply follow each other."""
+
+MOST_INCOMPLETE = 0.05
+"""Share of a symbol's bars added up from too few finer ones above which its feed plainly leaves out finer bars without
+trades: such bars are as whole as they get. Of windows of 24 bars one in four would have none of them masked."""
 
 _GK_CLOSE = 2 * np.log(2) - 1
 
@@ -44,23 +50,38 @@ class Bars:
         return Bars(self.times[part], self.log_closes[part], self.variances[part], self.known[part], self.hours[part])
 
 
-def bars_of(table: pa.Table, calendar: str, interval: Interval, symbol: str = "") -> Bars:
+def bars_of(
+    table: pa.Table, calendar: str, interval: Interval, symbol: str = "", incomplete: Sequence[datetime] = ()
+) -> Bars:
     """Put candles (`CANDLE_SCHEMA`) onto the grid of `calendar`, missing ones masked.
 
-    Raises `BadUpstream` where a price has no logarithm or time runs back: such rows should have been quarantined.
+    Those that open at an instant of `incomplete` were added up with finer bars missing: their range is too narrow and
+    their close may be an early one, so they are masked too, unless more than `MOST_INCOMPLETE` of all are so. Raises
+    `BadUpstream` where a price has no logarithm or time runs back: such rows should have been quarantined.
     """
     times = times_of(table)
     if (np.diff(times) <= np.timedelta64(0)).any():
         raise BadUpstream(f"The candles of {symbol} do not ascend in time")
-    opens, highs, lows, closes = (_logarithms(table, name, times, symbol) for name in ("open", "high", "low", "close"))
     grid = _grid(times, calendar, interval)
+    if incomplete and not (whole := _whole(times, incomplete)).all():
+        table, times = table.filter(pa.array(whole)), times[whole]
+    opens, highs, lows, closes = (_logarithms(table, name, times, symbol) for name in ("open", "high", "low", "close"))
+    hours = hours_of_week(grid, calendar, interval)
+    if len(times) == len(grid):
+        # As with nearly every symbol: there is nothing to put anywhere.
+        return Bars(grid, closes, _variances(opens, highs, lows, closes, 1), np.ones(len(grid), dtype=bool), hours)
     place = np.searchsorted(grid, times)
     known = np.zeros(len(grid), dtype=bool)
     known[place] = True
     variances = np.zeros(len(grid))
     variances[place] = _variances(opens, highs, lows, closes, np.diff(place, prepend=place[:1] - 1))
-    latest = np.maximum.accumulate(np.where(known, np.cumsum(known) - 1, 0)) if len(grid) else place
-    return Bars(grid, closes[latest], variances, known, hours_of_week(grid, calendar, interval))
+    latest = np.maximum.accumulate(np.where(known, np.cumsum(known) - 1, 0))
+    return Bars(grid, closes[latest], variances, known, hours)
+
+
+def _whole(times: Times, incomplete: Sequence[datetime]) -> Mask:
+    whole = ~np.isin(times, np.array([to_numpy(time) for time in incomplete], dtype=times.dtype))
+    return whole if np.count_nonzero(~whole) <= MOST_INCOMPLETE * len(times) else np.ones_like(whole)
 
 
 def _logarithms(table: pa.Table, name: str, times: Times, symbol: str) -> FloatArray:
@@ -87,7 +108,7 @@ def _grid(times: Times, calendar: str, interval: Interval) -> Times:
 
 
 def _variances(
-    opens: FloatArray, highs: FloatArray, lows: FloatArray, closes: FloatArray, distance: npt.NDArray[np.intp]
+    opens: FloatArray, highs: FloatArray, lows: FloatArray, closes: FloatArray, distance: npt.NDArray[np.intp] | int
 ) -> FloatArray:
     within = 0.5 * (highs - lows) ** 2 - _GK_CLOSE * (closes - opens) ** 2
     since = np.diff(closes, prepend=opens[:1]) - (closes - opens)

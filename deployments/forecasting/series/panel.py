@@ -1,7 +1,7 @@
 """Many symbols' bars as contiguous arrays, and their split by time."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -22,6 +22,9 @@ Positions = npt.NDArray[np.int64]
 
 SHARES = (0.7, 0.8, 0.9)
 """Where the training, validation and calibration spans end, as shares of all bars; the rest is the test span."""
+
+MIN_WINDOWS = 64
+"""Windows that each span needs before anything measured on it means anything."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +102,16 @@ class Spans:
     test: Span
 
 
-def panel_of(tables: Mapping[str, pa.Table], interval: Interval, calendars: Mapping[str, str] | None = None) -> Panel:
+def panel_of(
+    tables: Mapping[str, pa.Table],
+    interval: Interval,
+    calendars: Mapping[str, str] | None = None,
+    incomplete: Mapping[str, Sequence[datetime]] | None = None,
+) -> Panel:
     """Build a panel from each symbol's candles (`CANDLE_SCHEMA`); symbols without a bar are left out.
 
-    A symbol that `calendars` does not name trades by the calendar that its name suggests. Raises `TooLittleHistory`
+    A symbol that `calendars` does not name trades by the calendar that its name suggests. `incomplete` names bars that
+    are not to be trusted (see `bars_of`). Raises `TooLittleHistory`
     when nothing is left, `BadUpstream` for rows that no model may see.
     """
     symbols = tuple(sorted(symbol for symbol, table in tables.items() if table.num_rows))
@@ -110,7 +119,8 @@ def panel_of(tables: Mapping[str, pa.Table], interval: Interval, calendars: Mapp
         raise TooLittleHistory("There is no candle to train on", 0, 1)
     named = tuple((calendars or {}).get(symbol) or guess_draft(symbol).calendar for symbol in symbols)
     series = [
-        bars_of(tables[symbol], calendar, interval, symbol) for symbol, calendar in zip(symbols, named, strict=True)
+        bars_of(tables[symbol], calendar, interval, symbol, (incomplete or {}).get(symbol, ()))
+        for symbol, calendar in zip(symbols, named, strict=True)
     ]
     return Panel(
         symbols,

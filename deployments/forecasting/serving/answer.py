@@ -5,7 +5,15 @@ from datetime import datetime
 from deployments.common.errors import InvalidRequest
 from deployments.forecasting.issued import IssuedForecast, points_of
 from deployments.forecasting.judging.gate import MAX_CHAMPION_AGE
-from deployments.forecasting.models import Forecast, ForecastRequest, ForecastStatus, ModelCard, ModelRef, Skill
+from deployments.forecasting.models import (
+    Fallback,
+    Forecast,
+    ForecastRequest,
+    ForecastStatus,
+    ModelCard,
+    ModelRef,
+    Skill,
+)
 from deployments.forecasting.predicting.baselines import BASELINE_NAME
 from deployments.forecasting.serving.history import History
 from deployments.forecasting.serving.ladder import Prediction
@@ -59,6 +67,7 @@ def issue(
         points=points_of(prediction.quantiles, times, request.levels),
         skill=skill,
         warnings=warnings,
+        fallback=None if card else Fallback(prediction.cause, prediction.reason),
     )
     last_close = float(history.log_closes[-1])
     return IssuedForecast(

@@ -13,7 +13,7 @@ import numpy as np
 from deployments.common.errors import CandlecastError, DamagedModel
 from deployments.common.telemetry import logger
 from deployments.forecasting.judging.setback import Setback
-from deployments.forecasting.models import ModelCard
+from deployments.forecasting.models import FallbackCause, ModelCard
 from deployments.forecasting.predicting.recalibration import Recalibration
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
 from deployments.forecasting.registry.artefact import Tensors
@@ -64,7 +64,7 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model that may answer and what its forecasts are corrected by, or None with the reason.
+    """The model that may answer and what its forecasts are corrected by, or None with the reason and its cause.
 
     `setback` says which symbols it has lost live to the baseline.
     """
@@ -73,16 +73,18 @@ class Choice:
     reason: str = ""
     recalibration: Recalibration | None = None
     setback: Setback | None = None
+    cause: FallbackCause = FallbackCause.NO_MODEL
 
     def serving(self, symbol: str) -> "Choice":
         """Return the choice for one symbol: no model where the baseline has been significantly better."""
         if self.loaded is None:
             return self
         decision = self.loaded.card.decision
-        reason = self.setback.reason(symbol) if self.setback else ""
         if decision and symbol in decision.lost_symbols:
             reason = f"on the model's test span it was significantly better than the model for {symbol}"
-        return Choice(None, reason) if reason else self
+            return Choice(None, reason, cause=FallbackCause.LOST_ON_TEST)
+        reason = self.setback.reason(symbol) if self.setback else ""
+        return Choice(None, reason, cause=FallbackCause.LOST_LIVE) if reason else self
 
 
 class ModelShelf:
@@ -150,7 +152,7 @@ class ModelShelf:
             wanted = await asyncio.to_thread(self._registry.serving_version, interval, horizon, as_of)
             return Choice(await self._held(wanted.version)) if wanted.version else Choice(None, wanted.reason)
         except CandlecastError as error:
-            return Choice(None, str(error))
+            return Choice(None, str(error), cause=FallbackCause.MODEL_FAILED)
 
     async def _follow(self) -> None:
         stamp = await asyncio.to_thread(self._registry.stamp)

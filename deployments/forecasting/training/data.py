@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from deployments.common.errors import NoCandles, TooLittleHistory
 from deployments.forecasting.models import TrainingRequest
+from deployments.forecasting.series.panel import Panel, panel_of
 from deployments.market_data.models import (
     CANDLE_SCHEMA,
     MAX_CANDLES,
@@ -21,19 +22,39 @@ from deployments.market_data.models import (
     SymbolStatus,
 )
 
+NO_SYMBOL = "No symbol is enabled, so there is nothing to train on"
 
-class MarketData(Protocol):
+
+class SymbolReader(Protocol):
     async def managed_symbols(self, wanted: SymbolFilter) -> SymbolPage: ...
 
+
+class MarketData(SymbolReader, Protocol):
     async def candles(self, query: CandleQuery) -> Candles: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Each symbol's candles (`CANDLE_SCHEMA`), and the calendars of those that are managed."""
+    """Each symbol's candles (`CANDLE_SCHEMA`), and the calendars of those that are managed.
+
+    `incomplete` are the openings of bars that were added up with finer ones missing.
+    """
 
     tables: dict[str, pa.Table]
     calendars: dict[str, str] = field(default_factory=dict)
+    incomplete: dict[str, tuple[datetime, ...]] = field(default_factory=dict)
+
+    def panel(self, interval: Interval) -> Panel:
+        """Return all of it as a panel; raises as `panel_of`."""
+        return panel_of(self.tables, interval, self.calendars, self.incomplete)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One symbol's candles, and the openings of those that were added up with finer ones missing."""
+
+    table: pa.Table
+    incomplete: tuple[datetime, ...] = ()
 
 
 async def training_data(market: MarketData, request: TrainingRequest, page: int = MAX_CANDLES) -> TrainingData:
@@ -45,19 +66,28 @@ async def training_data(market: MarketData, request: TrainingRequest, page: int 
     managed = await _active(market)
     symbols = request.symbols or tuple(each.symbol for each in managed if each.enabled)
     if not symbols:
-        raise TooLittleHistory("No symbol is enabled, so there is nothing to train on", 0, 1)
-    tables = {
+        raise TooLittleHistory(NO_SYMBOL, 0, 1)
+    read = {
         symbol: await all_candles(market, symbol, request.interval, request.lookback_days, page) for symbol in symbols
     }
-    return TrainingData(tables, {each.symbol: each.calendar for each in managed if each.symbol in tables})
+    return TrainingData(
+        {symbol: series.table for symbol, series in read.items()},
+        {each.symbol: each.calendar for each in managed if each.symbol in read},
+        {symbol: series.incomplete for symbol, series in read.items() if series.incomplete},
+    )
 
 
-async def enabled_symbols(market: MarketData) -> tuple[str, ...]:
+async def enabled_symbols(market: SymbolReader) -> tuple[str, ...]:
     """Return every enabled, active managed symbol."""
     return tuple(each.symbol for each in await _active(market) if each.enabled)
 
 
-async def _active(market: MarketData) -> tuple[ManagedSymbol, ...]:
+async def calendars_of(market: SymbolReader) -> dict[str, str]:
+    """Return the calendar of every active managed symbol."""
+    return {each.symbol: each.calendar for each in await _active(market)}
+
+
+async def _active(market: SymbolReader) -> tuple[ManagedSymbol, ...]:
     """Return every active managed symbol."""
     found: list[ManagedSymbol] = []
     cursor: str | None = ""
@@ -70,12 +100,15 @@ async def _active(market: MarketData) -> tuple[ManagedSymbol, ...]:
 
 async def all_candles(
     market: MarketData, symbol: str, interval: Interval, lookback_days: int | None, page: int = MAX_CANDLES
-) -> pa.Table:
+) -> Series:
     """Read a symbol's closed candles backwards, at most `page` a read, until history or the lookback ends."""
     pages: list[pa.Table] = []
+    incomplete: set[datetime] = set()
     start = end = None
     while True:
-        table = await _page(market, symbol, interval, end, page)
+        series = await _page(market, symbol, interval, end, page)
+        table = series.table
+        incomplete.update(series.incomplete)
         fresh = table if end is None else table.filter(pc.less(table["time"], _instant(end)))
         pages.insert(0, fresh)
         if fresh.num_rows == 0:
@@ -86,15 +119,16 @@ async def all_candles(
         if table.num_rows < page or (start is not None and end <= start):
             break
     whole = pa.concat_tables(pages).combine_chunks()
-    return whole if start is None else whole.filter(pc.greater(whole["time"], _instant(start)))
+    kept = whole if start is None else whole.filter(pc.greater(whole["time"], _instant(start)))
+    return Series(kept, tuple(sorted(incomplete)))
 
 
-async def _page(market: MarketData, symbol: str, interval: Interval, end: datetime | None, limit: int) -> pa.Table:
+async def _page(market: MarketData, symbol: str, interval: Interval, end: datetime | None, limit: int) -> Series:
     try:
         answer = await market.candles(CandleQuery(symbol, interval, end=end, limit=limit))
     except NoCandles:
-        return CANDLE_SCHEMA.empty_table()
-    return answer.table
+        return Series(CANDLE_SCHEMA.empty_table())
+    return Series(answer.table, answer.incomplete)
 
 
 def _instant(time: datetime) -> pa.Scalar:

@@ -20,7 +20,7 @@ from deployments.forecasting.predicting.network import NetworkConfig, Tensors
 from deployments.forecasting.predicting.predictor import FORMAT, Predictor, tensors_of
 from deployments.forecasting.predicting.recipe import RECENT, Prior, fit_prior, fit_seasons
 from deployments.forecasting.quantiles import QUANTILES, FloatArray
-from deployments.forecasting.series.panel import SHARES, Panel, Positions, Span, origins_in, spans_of
+from deployments.forecasting.series.panel import MIN_WINDOWS, SHARES, Panel, Positions, Span, origins_in, spans_of
 from deployments.forecasting.series.scale import HISTORY_BARS, ScaleFit
 from deployments.forecasting.series.season import season_bars
 from deployments.forecasting.series.windows import Past, Windows, spread, windows_at
@@ -38,9 +38,6 @@ MIN_HISTORY_BARS = 336
 """Bars before the first window of a symbol: two weeks, so that every hour of the week has been seen twice."""
 
 Shares = tuple[float, float, float]
-
-MIN_WINDOWS = 64
-"""Windows that each span needs before anything measured on it means anything."""
 
 Forecaster = Callable[[Past], FloatArray]
 

@@ -37,9 +37,8 @@ def known_at(data: TrainingData, request: TrainingRequest, instant: datetime) ->
     """
     newest = _instant(instant - request.interval.delta)
     tables = {symbol: table.filter(pc.less_equal(table["time"], newest)) for symbol, table in data.tables.items()}
-    return TrainingData(
-        {symbol: _recent(table, request.lookback_days) for symbol, table in tables.items()}, data.calendars
-    )
+    recent = {symbol: _recent(table, request.lookback_days) for symbol, table in tables.items()}
+    return replace(data, tables=recent)
 
 
 def _recent(table: pa.Table, days: int | None) -> pa.Table:

@@ -24,7 +24,7 @@ from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.predicting.predictor import Predictor
 from deployments.forecasting.quantiles import QUANTILES
 from deployments.forecasting.registry.registry import Registry
-from deployments.forecasting.series.panel import Panel, panel_of
+from deployments.forecasting.series.panel import Panel
 from deployments.forecasting.training.code_version import code_version
 from deployments.forecasting.training.data import TrainingData
 from deployments.forecasting.training.fitting import Contest, Fitted, contest, finished, material_of
@@ -104,7 +104,7 @@ class TrainingJob:
     def _carried_out(self, read: ReadCandles, train: Train, promote: Promote | None) -> TrainingRun:
         self._phase("reading candles")
         data = read()
-        panel = panel_of(data.tables, self._request.interval, data.calendars)
+        panel = data.panel(self._request.interval)
         self._phase("preparing", detail=f"{panel.bars:,} bars of {len(panel.symbols)} symbols")
         material = material_of(panel, self._shape)
         self._phase("training")

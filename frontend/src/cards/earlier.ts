@@ -7,7 +7,7 @@ import { asProblem, isAbort } from "../problem";
 import type { Selection } from "../route";
 import type { Bar, PastForecast } from "../types";
 
-/** Newest forecasts read: ten days of hourly ones; only those of the shown interval and horizon count. */
+/** Newest forecasts read of the shown interval and horizon: ten days of hourly ones. */
 const READ = 240;
 const KEY = "candlecast.earlier";
 
@@ -33,10 +33,10 @@ export class EarlierForecasts {
   ) {}
 
   show(selection: Selection): void {
-    const otherSymbol = selection.symbol !== this.selection?.symbol;
-    if (otherSymbol) [this.history, this.failed] = [null, null];
+    const otherBars = selection.symbol !== this.selection?.symbol || selection.interval !== this.selection.interval;
+    if (otherBars || selection.horizon !== this.selection?.horizon) [this.history, this.failed] = [null, null];
     // Bars of another symbol or interval are no place for these forecasts; the chart brings the right ones.
-    if (otherSymbol || selection.interval !== this.selection?.interval) this.bars = [];
+    if (otherBars) this.bars = [];
     this.selection = selection;
     this.refresh();
   }
@@ -61,11 +61,11 @@ export class EarlierForecasts {
     this.refresh();
   }
 
-  private async load({ symbol }: Selection): Promise<void> {
+  private async load({ symbol, interval, horizon }: Selection): Promise<void> {
     this.flight?.abort();
     const flight = (this.flight = new AbortController());
     try {
-      const history = await this.api.history(symbol, READ, flight.signal);
+      const history = await this.api.history(symbol, interval, horizon, READ, flight.signal);
       if (flight.signal.aborted) return;
       this.history = history;
       this.failed = null;

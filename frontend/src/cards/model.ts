@@ -6,7 +6,7 @@ import type { ServerEvent } from "../events";
 import { count, duration, number } from "../format";
 import { Panel } from "../panel";
 import type { Selection } from "../route";
-import { lastDecisionOf, promotionQuestion, rollbackQuestion } from "../succession";
+import { lastDecisionOf, promotionQuestion, rollbackQuestion, rolledBackFrom } from "../succession";
 import type { Interval, ModelCard as Model, ModelList, TrainingRun } from "../types";
 import type { Card } from "./card";
 import { championView, decisionView, faultView, noChampion, successionView } from "./model_view";
@@ -83,8 +83,10 @@ export class ModelCard implements Card {
   }
 
   private async rollback(): Promise<void> {
+    // What was confirmed is what the question named, also where somebody else was quicker.
+    const from = rolledBackFrom(this.list);
     const answer = await confirm(rollbackQuestion(this.list));
-    if (answer.agreed) await this.order(() => this.api.rollback());
+    if (answer.agreed) await this.order(() => this.api.rollback(from));
   }
 
   private async order(send: () => Promise<unknown>): Promise<void> {

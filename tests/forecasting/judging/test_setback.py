@@ -24,9 +24,10 @@ from deployments.forecasting.judging.setback import (
     period_of,
 )
 from deployments.forecasting.judging.watching import bound, is_worse, spent
-from deployments.forecasting.models import Decision
+from deployments.forecasting.models import Decision, FallbackCause
 from deployments.forecasting.registry.setbacks import Setbacks
 from deployments.forecasting.serving.shelf import Choice, LoadedModel
+from deployments.market_data.calendars.calendar import calendar_named
 from deployments.market_data.instants import to_numpy
 from deployments.market_data.models import Interval
 from tests.fakes.forecasting import TRAINED_AT, FakeModel, model_card, model_tensors
@@ -142,6 +143,45 @@ def test_periods_of_long_bars_hold_as_many_horizons() -> None:
     assert period_of(Interval.D1, 24) == timedelta(days=720)
 
 
+@pytest.mark.parametrize(("calendar", "days"), [("24/7", 30), ("forex", 42), ("XNYS", 149)])
+def test_periods_hold_as_many_horizons_of_open_market(calendar: str, days: int) -> None:
+    assert period_of(Interval.H1, 24, calendar) / timedelta(days=1) == pytest.approx(days, rel=0.02)
+    assert period_of(Interval.H1, 3, calendar) == timedelta(days=30)
+
+
+def stock(days: int, lag: float, seed: int) -> LiveLosses:
+    """Return losses of hourly forecasts of 24 steps of a stock, a lag of so many of their standard deviations."""
+    opened = calendar_named("XNYS").expected(Interval.H1, SINCE, SINCE + timedelta(days=days))
+    noise = np.random.default_rng(seed).normal(size=len(opened) + 23)
+    own = np.convolve(noise, np.full(24, 24**-0.5), "valid") + lag
+    names = np.full(len(opened), "AAPL")
+    return LiveLosses(
+        PairedLosses(opened, own, names),
+        PairedLosses(opened, np.zeros(len(opened)), names),
+        Interval.H1,
+        24,
+        {"AAPL": period_of(Interval.H1, 24, "XNYS")},
+    )
+
+
+def test_lag_on_a_stock_is_noticed_though_few_of_its_horizons_fit_into_a_month() -> None:
+    after = timedelta(days=120)
+    whole = [stock(120, 1.25, seed) for seed in range(20)]
+    noticed = sum(judged(found, after) != Setback() for found in whole)
+    by_the_month = sum(judged(replace(found, periods={}), after) != Setback() for found in whole)
+    assert noticed >= 15
+    assert by_the_month <= noticed / 2
+
+
+def test_tie_on_a_stock_is_hardly_ever_called_lost() -> None:
+    looks = [timedelta(days=day) for day in range(30, 148, 7)]
+    lost = 0
+    for seed in range(60):
+        tie = stock(148, 0.0, seed)
+        lost += any(judged(until(tie, 24 * look.days), look) != Setback() for look in looks)
+    assert lost <= 60 * LIVE_ERROR_RATE + 3 * (60 * LIVE_ERROR_RATE) ** 0.5
+
+
 @given(st.floats(1e-4, 0.1), st.floats(1, 1e4))
 def test_bound_is_higher_for_a_smaller_error_rate_and_never_below_that_of_a_single_look(
     error_rate: float, horizons: float
@@ -165,6 +205,7 @@ def test_symbol_lost_on_the_test_span_is_served_by_the_baseline_and_the_reason_s
     assert choice.serving("BTCUSD") is choice
     assert choice.serving("ETHUSD").loaded is None
     assert "test span" in choice.serving("ETHUSD").reason
+    assert choice.serving("ETHUSD").cause is FallbackCause.LOST_ON_TEST
 
 
 def test_symbol_lost_live_is_served_by_the_baseline_and_the_reason_says_so() -> None:
@@ -172,6 +213,7 @@ def test_symbol_lost_live_is_served_by_the_baseline_and_the_reason_says_so() -> 
     assert choice.serving("BTCUSD") is choice
     assert choice.serving("ETHUSD").loaded is None
     assert "live" in choice.serving("ETHUSD").reason
+    assert choice.serving("ETHUSD").cause is FallbackCause.LOST_LIVE
 
 
 def test_setback_is_followed_by_every_reader_and_ends_when_it_is_lifted(tmp_path: Path) -> None:

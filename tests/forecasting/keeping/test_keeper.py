@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.common.errors import CandlecastError, Unavailable
+from deployments.common.errors import CandlecastError, TooLittleHistory, Unavailable
 from deployments.forecasting.judging.retraining import RetrainingPolicy
 from deployments.forecasting.judging.setback import Setback, period_of
 from deployments.forecasting.keeping.keeper import Keeper, KeeperPolicy
@@ -45,6 +45,7 @@ class FakeForecaster:
         self.asked: list[tuple[tuple[str, ...], ForecastRequest]] = []
         self.trainings: list[TrainingRequest] = []
         self.away = False
+        self.refusal: CandlecastError | None = None
         self._ledger = ledger
 
     async def forecast_batch(
@@ -56,6 +57,8 @@ class FakeForecaster:
         return {symbol: issued_forecast(symbol, START).forecast for symbol in symbols}
 
     async def start_training(self, request: TrainingRequest) -> TrainingRun:
+        if self.refusal:
+            raise self.refusal
         self.trainings.append(request)
         return self._ledger.start(f"train-{len(self.trainings)}", request, request.max_steps)
 
@@ -225,6 +228,13 @@ async def test_champion_whose_skill_is_gone_is_trained_again(office: Office) -> 
     office.issue(range(400), card.version, width=0.0005)
     [reason] = (await office.keeper().round()).retraining.values()
     assert "live skill is gone" in reason
+
+
+async def test_retraining_that_is_refused_for_too_few_bars_ends_no_round(office: Office) -> None:
+    office.champion(age=timedelta(days=20))
+    office.forecaster.refusal = TooLittleHistory("the bars have gone", 5, 1_000)
+    status = await office.keeper().round()
+    assert (status.state, status.retraining) == (KeeperState.KEEPING, {})
 
 
 async def test_symbol_lost_live_is_set_back_and_served_again_two_periods_later(office: Office) -> None:

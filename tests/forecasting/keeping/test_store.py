@@ -17,6 +17,8 @@ from deployments.forecasting.judging.resolving import ResolvedForecast
 from deployments.forecasting.keeping import lance_table
 from deployments.forecasting.keeping.resolved_store import ResolvedStore
 from deployments.forecasting.keeping.store import FORECAST_SCHEMA, ForecastStore
+from deployments.forecasting.models import Fallback, FallbackCause
+from deployments.market_data.models import Interval
 from tests.fakes.forecasting import issued_forecast
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
@@ -63,6 +65,22 @@ def test_since_bounds_the_time_of_issue(store: ForecastStore) -> None:
     store.append(series("BTCUSD", 5))
     cut = store.newest("BTCUSD")[1].forecast.issued_at
     assert [one.last_time.hour for one in store.newest("BTCUSD", since=cut)] == [4, 3]
+
+
+def test_one_series_alone_is_told_as_far_back_as_asked_for(store: ForecastStore) -> None:
+    for horizon in (3, 6):
+        store.append([issued_forecast("BTCUSD", START + timedelta(hours=hour), horizon) for hour in range(4)])
+    for found in (store.newest("BTCUSD", 4, horizon=3), store.newest("BTCUSD", 4, interval=Interval.H1, horizon=3)):
+        assert [(one.forecast.horizon, one.last_time.hour) for one in found] == [(3, 3), (3, 2), (3, 1), (3, 0)]
+    assert store.newest("BTCUSD", 4, interval=Interval.H4) == ()
+
+
+def test_why_the_baseline_answered_is_kept_with_the_forecast(store: ForecastStore) -> None:
+    [one] = series("BTCUSD", 1)
+    why = Fallback(FallbackCause.LOST_LIVE, "it lost")
+    store.append([replace(one, forecast=replace(one.forecast, fallback=why))])
+    [same] = store.newest("BTCUSD")
+    assert same.forecast.fallback == why
 
 
 def test_those_whose_last_bar_has_not_opened_are_left_out(store: ForecastStore) -> None:
@@ -246,6 +264,10 @@ def test_losses_are_those_of_the_outcomes_and_of_too_many_the_same_few(tmp_path:
     assert np.array_equal(own.symbols, outcomes.symbols)
     assert np.array_equal(own.losses, outcomes.pinball)
     assert np.array_equal(baseline.losses, outcomes.baseline_pinball)
+    late, early = START + timedelta(hours=15), START + timedelta(hours=5)
+    further, _ = resolved.losses("v1", 3, late, {"ETHUSD": early, "BTCUSD": late, "X' OR 1": early})
+    assert further.symbols is not None
+    assert np.unique(further.symbols, return_counts=True)[1].tolist() == [5, 15]
     few, again = (resolved.losses("v1", 3, START, most=10)[0] for _ in range(2))
     assert len(few.losses) == 10
     assert np.array_equal(few.losses, again.losses)

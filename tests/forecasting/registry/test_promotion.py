@@ -6,7 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 
-from deployments.common.errors import PromotionRefused
+import pytest
+
+from deployments.common.errors import PromotionRefused, UnknownModel
 from deployments.forecasting.models import Decision
 from deployments.forecasting.registry.promotion import promote, rollback
 from deployments.forecasting.registry.registry import Registry
@@ -50,6 +52,25 @@ def test_champion_that_is_damaged_can_be_rolled_back(tmp_path: Path) -> None:
         registry.promote(card.version, Decision("", "promote", "good enough", card.trained_at))
     (tmp_path / "1h-h24" / second.version / "card.json").write_bytes(b"torn")
     assert rollback(Registry(tmp_path), TRAINED_AT).version == first.version
+
+
+def test_rollback_of_a_version_that_never_was_champion_is_unknown(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    first, second = (registry.publish(model_tensors(), model_card(TRAINED_AT + timedelta(days=day))) for day in (0, 1))
+    registry.promote(first.version, Decision("", "promote", "good enough", TRAINED_AT))
+    with pytest.raises(UnknownModel, match="never was champion"):
+        rollback(registry, TRAINED_AT, second.version)
+
+
+def test_rollback_of_a_named_champion_leaves_the_latest_change_of_another_series(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    versions = {}
+    for day, horizon in enumerate((24, 24, 48, 48)):
+        card = model_card(TRAINED_AT + timedelta(days=day), horizon=horizon)
+        versions[day] = registry.publish(model_tensors(), card).version
+        registry.promote(versions[day], Decision("", "promote", "good enough", card.trained_at))
+    assert rollback(registry, TRAINED_AT, versions[1]).version == versions[0]
+    assert registry.champions() == {"1h-h24": versions[0], "1h-h48": versions[3]}
 
 
 def test_rollback_undoes_the_latest_change_of_any_series(tmp_path: Path) -> None:

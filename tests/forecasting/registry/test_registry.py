@@ -7,16 +7,19 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
 
-from deployments.common.errors import DamagedModel, NothingTrained, UnknownModel
+from deployments.common.errors import DamagedModel, NothingTrained, PreconditionFailed, UnknownModel
 from deployments.forecasting.judging.retention import Retention
 from deployments.forecasting.models import Decision, ModelCard, ModelStatus
 from deployments.forecasting.registry.artefact import sha256
+from deployments.forecasting.registry.promotion import rollback
 from deployments.forecasting.registry.registry import Registry
 from deployments.forecasting.registry.storage import LocalStorage
 from deployments.forecasting.registry.succession import Succession
@@ -317,6 +320,51 @@ def test_promotions_from_two_processes_are_all_remembered(registry: Registry, tm
     assert registry.champion(Interval.H1, 24) in {versions[-1], versions[-2]}
 
 
+def test_of_rollbacks_from_many_processes_at_once_one_is_made_and_all_are_told_of_it(
+    registry: Registry, tmp_path: Path
+) -> None:
+    versions = [publish(registry, day).version for day in range(4)]
+    for version in versions:
+        registry.promote(version, GO)
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(4)
+    told: Queue[Decision] = context.Queue()
+    workers = [
+        context.Process(target=_roll_back, args=(tmp_path / "models", versions[3], together, told), daemon=True)
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    decisions = [told.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join(120)
+
+    assert {(decision.version, decision.replaced) for decision in decisions} == {(versions[2], versions[3])}
+    assert registry.champion(Interval.H1, 24) == versions[2]
+    assert [decision.verdict for decision in registry.history()].count("rollback") == 1
+
+
+def test_rollback_from_a_version_that_another_has_replaced_is_refused(registry: Registry) -> None:
+    first, second, third = (publish(registry, day).version for day in range(3))
+    for version in (first, second, third):
+        registry.promote(version, GO)
+
+    with pytest.raises(PreconditionFailed, match=third):
+        registry.rollback(Interval.H1, 24, NOW, champion=second)
+    assert registry.champion(Interval.H1, 24) == third
+
+
+def test_a_version_promoted_again_after_a_rollback_is_rolled_back_anew(registry: Registry) -> None:
+    first, second = (publish(registry, day).version for day in range(2))
+    for version in (first, second):
+        registry.promote(version, GO)
+    for _ in range(2):
+        assert registry.rollback(Interval.H1, 24, NOW, champion=second).version == first
+        registry.promote(second, GO)
+
+    assert [decision.verdict for decision in registry.history()].count("rollback") == 2
+
+
 def test_version_deleted_while_it_is_read_is_unknown_never_damaged(tmp_path: Path) -> None:
     keeper, reader = Registry(tmp_path), Registry(tmp_path)
 
@@ -353,6 +401,12 @@ def _seal(directory: Path) -> None:
     """Make the manifest fit what lies there, as somebody would who can write to the registry."""
     sums = {path.name: sha256(path.read_bytes()) for path in directory.iterdir() if path.name != "manifest.json"}
     (directory / "manifest.json").write_text(json.dumps({"sha256": sums}))
+
+
+def _roll_back(root: Path, champion: str, together: Barrier, told: "Queue[Decision]") -> None:
+    registry = Registry(root)
+    together.wait(60)
+    told.put(rollback(registry, NOW, champion))
 
 
 def _promote(root: Path, versions: list[str]) -> None:

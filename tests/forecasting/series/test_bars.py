@@ -32,6 +32,40 @@ def test_a_missing_bar_is_masked_and_the_close_before_it_goes_on() -> None:
     assert bars.hours.tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_series_without_a_hole_has_the_bars_that_it_has_in_front_of_one() -> None:
+    table = candle_table(START, [1.0, 2.0, 4.0, 3.0, 5.0, 6.0, 7.0, 8.0])
+
+    whole, holed = (bars_of(each, "24/7", Interval.H1) for each in (table.slice(0, 6), table.take([*range(6), 7])))
+
+    for name in ("times", "log_closes", "variances", "known", "hours"):
+        assert np.array_equal(getattr(whole, name), getattr(holed[:6], name))
+    assert not holed.known[6]
+
+
+def test_a_bar_that_was_added_up_from_too_few_finer_ones_is_masked_as_if_it_had_not_come() -> None:
+    table = candle_table(START, [float(close) for close in range(1, 41)])
+
+    bars = bars_of(table, "24/7", Interval.H1, incomplete=[START + timedelta(hours=3)])
+    without = bars_of(table.take([0, 1, 2, *range(4, 40)]), "24/7", Interval.H1)
+
+    for name in ("times", "log_closes", "variances", "known", "hours"):
+        assert np.array_equal(getattr(bars, name), getattr(without, name))
+
+
+def test_a_feed_that_leaves_out_bars_without_trades_has_none_of_its_bars_masked() -> None:
+    table = candle_table(START, [1.0] * 40)
+
+    bars = bars_of(table, "24/7", Interval.H1, incomplete=[START + timedelta(hours=hour) for hour in (1, 14, 27)])
+
+    assert bars.known.all()
+
+
+def test_an_incomplete_bar_that_was_not_read_changes_nothing() -> None:
+    bars = bars_of(candle_table(START, [1.0, 2.0]), "24/7", Interval.H1, incomplete=[START - timedelta(hours=1)])
+
+    assert bars.known.all()
+
+
 def test_a_weekend_is_no_hole_in_the_currency_week() -> None:
     friday, sunday = datetime(2024, 1, 5, 20, tzinfo=UTC), datetime(2024, 1, 7, 22, tzinfo=UTC)
     table = pa.concat_tables([candle_table(friday, [1.0, 1.1]), candle_table(sunday, [1.2])])

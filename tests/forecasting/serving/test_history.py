@@ -37,6 +37,18 @@ def test_serving_reads_what_training_read() -> None:
         np.testing.assert_array_equal(getattr(served, part), getattr(trained, part), part)
 
 
+def test_serving_masks_what_training_masks_but_starts_from_the_newest_price() -> None:
+    table = wavy_tables(200)["AAAUSD"]
+    torn = tuple(START + timedelta(hours=hour) for hour in (50, 51, 120, 199))
+    trained = panel_of({"AAAUSD": table}, Interval.H1, incomplete={"AAAUSD": torn[:-1]})
+
+    history = history_of(replace(candles(table), incomplete=torn), "24/7")
+
+    for part in ("log_closes", "variances", "known", "hours"):
+        np.testing.assert_array_equal(getattr(history.bars, part), getattr(trained, part), part)
+    assert history.log_closes[-1] == np.log(table["close"][-1].as_py())
+
+
 def test_a_forming_bar_is_left_out() -> None:
     history = history_of(candles(wavy_tables(30)["AAAUSD"], forming=True), "24/7")
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from deployments.forecasting.models import FallbackCause
 from deployments.forecasting.predicting.recalibration import Recalibration
 from deployments.forecasting.quantiles import MEDIAN, QUANTILES, FloatArray
 from deployments.forecasting.series.windows import Past
 from deployments.forecasting.serving.history import History, history_of
-from deployments.forecasting.serving.ladder import Task, predict
+from deployments.forecasting.serving.ladder import TOGETHER, Task, predict
 from deployments.forecasting.serving.shelf import Choice, LoadedModel
 from deployments.market_data.models import CandleQuery, Interval
 from tests.fakes.forecasting import FakeModel, model_card, model_tensors
@@ -70,12 +71,23 @@ async def test_company_changes_no_answer() -> None:
     assert np.array_equal(single.baseline, company.baseline)
 
 
+async def test_more_tasks_than_one_pass_takes_keep_their_order() -> None:
+    model, few = loaded(0.01), [await history("BTCUSD", 60 + bars, seed=bars) for bars in range(2)]
+    tasks = [Task(Choice(model), few[place % 2], 1 + place % 24) for place in range(2 * TOGETHER + 3)]
+    together = predict(tasks)
+    assert [len(answer.quantiles) for answer in together] == [task.horizon for task in tasks]
+    singles = [predict([task])[0] for task in tasks[:48]]
+    for place, answer in enumerate(together):
+        np.testing.assert_allclose(answer.quantiles, singles[place % 48].quantiles, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("answer", "reason"), [(None, "failed with RuntimeError"), (np.nan, "not a number")])
 async def test_baseline_answers_below_a_model_that_breaks(answer: float | None, reason: str) -> None:
     choice = Choice(LoadedModel(model_card(), Broken(answer)))
     prediction = predict([Task(choice, await history("BTCUSD", 200), 6)])[0]
     assert prediction.loaded is None
     assert reason in prediction.reason
+    assert prediction.cause is FallbackCause.MODEL_FAILED
     assert np.array_equal(prediction.quantiles, prediction.baseline)
 
 
@@ -111,6 +123,7 @@ async def test_a_task_with_too_few_bars_to_read_takes_no_model_from_the_others()
     together = predict([Task(Choice(model), each, 6) for each in (torn, whole)])
     assert [answer.loaded for answer in together] == [None, model]
     assert together[0].reason == "39 of the last 48 bars are missing"
+    assert together[0].cause is FallbackCause.BARS_MISSING
     assert not together[0].failed
     alone = predict([Task(Choice(model), whole, 6)])[0]
     assert np.array_equal(together[1].quantiles, alone.quantiles)

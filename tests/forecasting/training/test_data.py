@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from deployments.common.errors import TooLittleHistory, UnknownSymbol
@@ -31,14 +32,28 @@ def market(*symbols: str) -> FakeMarketData:
 
 @pytest.mark.parametrize("page", [7, 100, 299, 300, 1_000])
 async def test_pages_of_any_size_give_every_candle_once(page: int) -> None:
-    table = await all_candles(market(), "AAAUSD", Interval.H1, None, page)
+    table = (await all_candles(market(), "AAAUSD", Interval.H1, None, page)).table
 
     assert table.schema == CANDLE_SCHEMA
     assert table.equals(wavy_tables(300)["AAAUSD"])
 
 
+@pytest.mark.parametrize("page", [7, 100, 1_000])
+async def test_bars_added_up_from_too_few_finer_ones_are_masked_wherever_pages_end(page: int) -> None:
+    source = market()
+    torn = tuple(START + timedelta(hours=hour) for hour in (5, 99, 100, 250))
+    source.incomplete = {"AAAUSD": torn}
+
+    data = await training_data(source, TrainingRequest(), page)
+    panel = data.panel(Interval.H1)
+
+    assert data.incomplete == {"AAAUSD": torn}
+    assert np.flatnonzero(~panel.known).tolist() == [5, 99, 100, 250]
+    assert panel.fingerprint != (await training_data(market(), TrainingRequest(), page)).panel(Interval.H1).fingerprint
+
+
 async def test_a_lookback_ends_so_many_days_before_the_newest_bar() -> None:
-    table = await all_candles(market(), "AAAUSD", Interval.H1, 3, page=50)
+    table = (await all_candles(market(), "AAAUSD", Interval.H1, 3, page=50)).table
 
     assert table.num_rows == 72
     assert table["time"][-1].as_py() == START + timedelta(hours=299)

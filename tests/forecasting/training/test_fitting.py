@@ -12,11 +12,10 @@ from deployments.forecasting.judging.gate import judge
 from deployments.forecasting.predicting.network import NetworkConfig
 from deployments.forecasting.predicting.recipe import measured
 from deployments.forecasting.quantiles import MEDIAN, QUANTILES
-from deployments.forecasting.series.panel import Panel, panel_of, spans_of
+from deployments.forecasting.series.panel import MIN_WINDOWS, Panel, panel_of, spans_of
 from deployments.forecasting.series.scale import HISTORY_BARS
 from deployments.forecasting.series.windows import windows_at
 from deployments.forecasting.training.fitting import (
-    MIN_WINDOWS,
     contest,
     fit,
     material_of,

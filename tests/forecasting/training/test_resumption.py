@@ -34,10 +34,10 @@ def test_run_that_got_to_its_end_cannot_go_on() -> None:
 
 
 def test_resumed_run_sees_the_bars_that_had_closed_when_it_began() -> None:
-    data = TrainingData({"BTCUSD": walk_table(NOW, 10)}, {"BTCUSD": "24/7"})
+    data = TrainingData({"BTCUSD": walk_table(NOW, 10)}, {"BTCUSD": "24/7"}, {"BTCUSD": (NOW,)})
     seen = known_at(data, TrainingRequest(), NOW + timedelta(hours=4))
     assert seen.tables["BTCUSD"].num_rows == 4
-    assert seen.calendars == {"BTCUSD": "24/7"}
+    assert (seen.calendars, seen.incomplete) == (data.calendars, data.incomplete)
 
 
 def test_resumed_run_looks_as_far_back_as_when_it_began() -> None:

@@ -44,6 +44,8 @@ LONG = "A" * 1_000
         ("/api/v1/forecast/BTCUSD?level=", "level"),
         ("/api/v1/forecast/BTCUSD?level=1,2,3,4,5,6,7,8,9,10", "level"),
         ("/api/v1/forecast/BTCUSD/history?limit=0", "limit"),
+        ("/api/v1/forecast/BTCUSD/history?interval=2h", "interval"),
+        ("/api/v1/forecast/BTCUSD/history?horizon=169", "horizon"),
         ("/api/v1/data/batch", "symbols"),
         ("/api/v1/data/batch?symbols=,", "symbols"),
         (f"/api/v1/data/batch?symbols={','.join(f'S{n:03}' for n in range(51))}", "symbols"),

@@ -1,6 +1,6 @@
-"""The right to keep the forecaster's books, held by one process at a time.
+"""The right to do what only one process of a machine may do at a time (docs/decisions/0017).
 
-During an upgrade the old keeper and the new one live side by side. An advisory lock decides, which the kernel releases
+During an upgrade an old actor and the new one live side by side. An advisory lock decides, which the kernel releases
 when its holder dies; the epoch in the file fences off a holder that lost its lock without noticing.
 """
 

@@ -1,8 +1,8 @@
-"""Who may keep the books."""
+"""Of many processes, who may."""
 
 from pathlib import Path
 
-from deployments.forecasting.keeping.lease import Lease
+from deployments.common.lease import Lease
 
 
 def test_second_holder_waits_until_the_first_is_gone(tmp_path: Path) -> None:
