@@ -50,10 +50,11 @@ class ForecastSource:
             self._tell(wanted.request, forecast)
         else:
             results, errors = await self._batch(wanted.batch, wanted.request)
+            points = wanted.request.horizon * len(results)
             if errors:
                 self._tell(wanted.request, *results.values())
-                return Passing(partial(_written_batch, results, errors))
-            answer = await _encoded(batch_body(results, {}), wanted.request.horizon * len(results))
+                return Passing(partial(_encoded_batch, results, errors, points))
+            answer = await _encoded_batch(results, {}, points)
             self._tell(wanted.request, *results.values())
         return None if answer.tag == generation else Lasting(answer, answer.tag)
 
@@ -73,6 +74,12 @@ class ForecastSource:
                 self._announce(forecast)
 
 
+async def _encoded_batch(
+    results: Mapping[str, Forecast], errors: Mapping[str, CandlecastError], points: int
+) -> Prepared:
+    return await _encoded(batch_body(results, errors), points)
+
+
 async def _encoded(content: object, points: int) -> Prepared:
     return await asyncio.to_thread(_written, content) if points > THREAD_POINTS else _written(content)
 
@@ -80,7 +87,3 @@ async def _encoded(content: object, points: int) -> Prepared:
 def _written(content: object) -> Prepared:
     body = to_json(content)
     return Prepared(body, JSON_TYPE, {}, 0, tag_of_content(body))
-
-
-def _written_batch(results: Mapping[str, Forecast], errors: Mapping[str, CandlecastError]) -> Prepared:
-    return _written(batch_body(results, errors))

@@ -6,7 +6,7 @@ Why they are kept here and how they are confirmed: docs/decisions/0008 and 0015.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -39,7 +39,7 @@ class Lasting:
 class Passing:
     """An answer only for those who wait for it now: `write` makes it inside the request of each."""
 
-    write: Callable[[], Prepared]
+    write: Callable[[], Awaitable[Prepared]]
 
 
 class Source(Protocol[Question_contra]):
@@ -115,7 +115,7 @@ class KeptAnswers(Generic[Question]):
             flight = self._start(question, asked_at, request_id.get())
         # Shielded: the others who wait for it must not suffer from one that leaves.
         found = await asyncio.shield(flight.task)
-        return found.write() if isinstance(found, Passing) else found.answer
+        return await found.write() if isinstance(found, Passing) else found.answer
 
     def doubt(self) -> None:
         """Believe no confirmation from before, nor one on its way: who asks from now on knows of something newer."""

@@ -286,6 +286,8 @@ def _meaning(name: str) -> Iterator[None]:
         raise DatabaseReadOnly(f"{name} may only be read: {error}") from None
     except TimeoutError:
         raise DatabaseUnavailable(f"{name} does not answer", RETRY_AFTER_S) from None
+    except asyncpg.DeadlockDetectedError:
+        raise DatabaseUnavailable(f"{name} gave up a statement for another that it waited for", RETRY_AFTER_S) from None
     except LOST as error:
         if isinstance(error, ValueError):
             raise  # asyncpg refuses a value with a kind of InterfaceError: our bug, not the server's

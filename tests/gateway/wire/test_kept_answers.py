@@ -38,16 +38,18 @@ class SlowSource:
     async def changed(self, question: str, generation: str) -> Lasting | Passing | None:
         self.asked.append(generation)
         self.identities.append(request_id.get())
-        error = DatabaseUnavailable("away", 2.0) if self.away else None
-        version, passes = str(self.version), self.passes
+        away, version, passes = self.away, str(self.version), self.passes
         if self.waits:
             self.waiting.append(asyncio.Event())
             await self.waiting[-1].wait()
-        if error is not None:
-            raise error
+        if away:
+            raise DatabaseUnavailable("away", 2.0)
         if passes:
-            return Passing(lambda: prepared(f"for {request_id.get()}"))
+            return Passing(self.written)
         return None if version == generation else Lasting(prepared(f"{question} {version}"), version)
+
+    async def written(self) -> Prepared:
+        return prepared(f"for {request_id.get()}")
 
 
 def answers_of(source: SlowSource, max_bytes: int = PLENTY) -> KeptAnswers[str]:
@@ -192,14 +194,33 @@ async def test_answer_on_its_way_when_all_is_doubted_reaches_only_who_waits_for_
     for waiting in reversed(source.waiting):  # the later question is answered first
         waiting.set()
         await settle()
+    source.waits = False
     assert ((await early).tag, (await late).tag) == (prepared("a 0").tag, prepared("a 1").tag)
-    assert (await answers.get("a")).tag == prepared("a 1").tag
+    assert ((await answers.get("a")).tag, len(source.asked)) == (prepared("a 1").tag, 2)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+async def test_of_two_questions_the_later_one_counts_whichever_is_answered_late(late: int) -> None:
+    source = SlowSource(waits=True)
+    answers = answers_of(source)
+    reads = []
+    for source.version in (0, 1):
+        source.now += FRESH_S + 0.01
+        reads.append(asyncio.create_task(answers.get("a")))
+        await settle()
+    source.waits = False
+    for waiting in (source.waiting[1 - late], source.waiting[late]):
+        waiting.set()
+        await settle()
+        reads.append(asyncio.create_task(answers.get("a")))
+        await settle()
+    assert [(await read).tag for read in reads] == [prepared(f"a {version}").tag for version in (0, 1, 1, 1)]
+    assert len(source.asked) == 2
 
 
 async def test_what_was_not_read_for_longest_makes_room() -> None:
     source = SlowSource()
-    size = (await answers_of(source).get("S0")).size
-    answers = answers_of(source, 3 * size)
+    answers = answers_of(source, 3 * (size := prepared("S0 0").size))
     for name in ("S0", "S1", "S2", "S0", "S3"):
         await answers.get(name)
     asked = len(source.asked)

@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from deployments.common.errors import CandlesRefused
+from deployments.common.errors import CandlesRefused, DatabaseUnavailable
 from deployments.common.settings import DatabaseSettings
 from deployments.market_data.models import SYMBOL_CANDLE_SCHEMA, Interval
 from deployments.market_data.timescale.candles import TimescaleStore
 from deployments.market_data.timescale.pool import Database, arguments_of, connect
-from deployments.market_data.timescale.write_sql import SHARE_TABLE
+from deployments.market_data.timescale.write_sql import LOCK_TABLE, SHARE_TABLE
 from deployments.market_data.timescale.writing import Upserted, upsert
 from tests.fakes.market_data import walk_table
 
@@ -177,17 +177,18 @@ async def test_writers_at_once_store_every_bar_once(
 @pytest.mark.parametrize(
     ("index", "goes_beside"),
     [
-        ("UNIQUE INDEX ON ohlcv_1h (time, symbol)", True),
-        ("UNIQUE INDEX ON ohlcv_1h (symbol, time, close)", False),
-        ("UNIQUE INDEX ON ohlcv_1h (symbol, time) WHERE volume > 0", False),
-        ("INDEX ON ohlcv_1h (symbol, time)", False),
+        ("CREATE UNIQUE INDEX ON ohlcv_1h (time, symbol)", True),
+        ("CREATE UNIQUE INDEX ON ohlcv_1h (symbol, time, close)", False),
+        ("CREATE UNIQUE INDEX ON ohlcv_1h (symbol, time) WHERE volume > 0", False),
+        ("ALTER TABLE ohlcv_1h ADD UNIQUE (symbol, time) DEFERRABLE INITIALLY DEFERRED", False),
+        ("CREATE INDEX ON ohlcv_1h (symbol, time)", False),
     ],
 )
 async def test_a_writer_adds_beside_another_only_where_an_index_keeps_a_bar_from_being_held_twice(
     database: DatabaseSettings, opened: Database, desk: Any, index: str, goes_beside: bool
 ) -> None:
     await desk.execute(TABLE.format(time="timestamptz", text="text", number="float8"))
-    await desk.execute(f"CREATE {index}")
+    await desk.execute(index)
     watcher = await connect(arguments_of(database))
     held = desk.transaction()
     await held.start()
@@ -220,3 +221,58 @@ async def test_a_bar_that_another_writer_adds_meanwhile_is_waited_for_and_counts
     await watcher.close()
     assert await asyncio.wait_for(writing, 30) == Upserted(7, 1, 0)
     assert await upsert(opened, Interval.H1, rows(), {}) == Upserted(0, 0, 10)
+
+
+async def test_a_writer_that_adds_waits_for_one_that_merges(
+    database: DatabaseSettings, opened: Database, desk: Any
+) -> None:
+    """They would put the same bars into the index in different orders, and each wait for the other."""
+    await upsert(opened, Interval.H1, rows(2), {})
+    watcher = await connect(arguments_of(database))
+    merging = desk.transaction()
+    await merging.start()
+    await desk.execute(LOCK_TABLE, "ohlcv_1h")
+    writing = asyncio.create_task(upsert(opened, Interval.H1, rows(10, 2), {}))
+    async with asyncio.timeout(30):
+        while not await watcher.fetchval(WAITS):
+            assert not writing.done()
+            await asyncio.sleep(0.01)
+    assert await watcher.fetchval("SELECT count(*) FROM ohlcv_1h") == 2
+    await merging.commit()
+    await watcher.close()
+    assert await asyncio.wait_for(writing, 30) == Upserted(8, 0, 0)
+
+
+async def test_columns_of_other_types_are_written_where_an_index_is_unique_too(opened: Database, desk: Any) -> None:
+    await desk.execute(TABLE.format(time="timestamp", text="text", number="numeric(18, 4)"))
+    await desk.execute("CREATE UNIQUE INDEX ON ohlcv_1h (symbol, time)")
+    assert await upsert(opened, Interval.H1, rows(), {}) == Upserted(10, 0, 0)
+    assert await upsert(opened, Interval.H1, rows(), {}) == Upserted(0, 0, 10)
+
+
+@pytest.mark.parametrize("held", [2, 12])
+async def test_a_writer_and_the_desk_that_wait_for_each_other_lose_nothing(
+    database: DatabaseSettings, opened: Database, desk: Any, held: int
+) -> None:
+    """The server ends one of the two, after a second: ours, which adds its bars anew or says that it did not."""
+    await upsert(opened, Interval.H1, rows(held), {})
+    watcher = await connect(arguments_of(database))
+    await desk.execute("SET deadlock_timeout = '1min'")
+    theirs = desk.transaction()
+    await theirs.start()
+    put = """INSERT INTO ohlcv_1h VALUES ($1, 'BTCUSD', 1, 1, 1, 1, 1)
+        ON CONFLICT (symbol, time) DO UPDATE SET close = excluded.close"""
+    await desk.execute(put, START + timedelta(hours=9))
+    writing = asyncio.create_task(upsert(opened, Interval.H1, rows(12, 2, seed=8), {}))
+    async with asyncio.timeout(30):
+        while not await watcher.fetchval(WAITS_FOR_A_ROW):  # noqa: ASYNC110  a lock has no event
+            await asyncio.sleep(0.01)
+    await desk.execute(put, START + timedelta(hours=4))
+    await theirs.commit()
+    await watcher.close()
+    if held == 2:
+        assert await asyncio.wait_for(writing, 30) == Upserted(8, 2, 0)
+    else:
+        with pytest.raises(DatabaseUnavailable):
+            await asyncio.wait_for(writing, 30)
+        assert await upsert(opened, Interval.H1, rows(12, 2, seed=8), {}) == Upserted(0, 10, 0)
