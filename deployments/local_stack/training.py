@@ -35,11 +35,14 @@ def train_until_interrupted(api: StackApi, request: dict[str, object], steps: St
     Raises `StackError` on Ctrl-C where the same request was under way before: that run is somebody else's.
     """
     before = {run["id"] for run in api.get(PATH)["runs"] if run["state"] not in _ENDED}
-    run_id = api.post(PATH, request)["id"]
+    run_id = ""
     try:
         with steps.step("Training", "NHITS") as step:
+            run_id = api.post(PATH, request)["id"]
             return await_run(api, run_id, step)
     except KeyboardInterrupt:
+        # It may have begun though nobody heard its name: the same request is answered with the run under way.
+        run_id = run_id or api.post(PATH, request)["id"]
         if run_id in before:
             raise StackError(f"training {run_id} was under way before and goes on") from None
     with steps.step("Stopping", run_id) as step:

@@ -66,6 +66,7 @@ class FakeMarketData:
         self.interval = interval
         self.queries: list[CandleQuery] = []
         self.incomplete: dict[str, tuple[datetime, ...]] = {}
+        self.calendars: dict[str, str] = {}
 
     async def candles(self, query: CandleQuery) -> Candles:
         self.queries.append(query)
@@ -138,7 +139,8 @@ class FakeMarketData:
         name = symbol.upper().replace("/", "").replace("-", "")
         self._known(name)
         born = datetime(2020, 1, 1, tzinfo=UTC)
-        return ManagedSymbol(name, interval=self.interval, created_at=born, updated_at=born)
+        calendar = self.calendars.get(name, "24/7")
+        return ManagedSymbol(name, interval=self.interval, calendar=calendar, created_at=born, updated_at=born)
 
     async def create_symbol(self, draft: SymbolDraft) -> ManagedSymbol:
         self.tables.setdefault(draft.symbol, CANDLE_SCHEMA.empty_table())

@@ -38,22 +38,24 @@ class Trainer(FakeForecaster):
 
 
 class Impatient(httpx.BaseTransport):
-    """A person who presses Ctrl-C when a run's progress is read for the first time."""
+    """A person who presses Ctrl-C before an answer is there: the first of those that end with `asked`."""
 
-    def __init__(self, stack: InProcess) -> None:
+    def __init__(self, stack: InProcess, asked: str) -> None:
         self._stack = stack
+        self._asked = asked
         self._has_pressed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith(f"/training/{RUN}") and not self._has_pressed:
+        answer = self._stack.handle_request(request)
+        if f"{request.method} {request.url.path}".endswith(self._asked) and not self._has_pressed:
             self._has_pressed = True
             raise KeyboardInterrupt
-        return self._stack.handle_request(request)
+        return answer
 
 
-def interrupted(trainer: Trainer, folder: Path) -> StackApi:
+def interrupted(trainer: Trainer, folder: Path, asked: str = f"/training/{RUN}") -> StackApi:
     stack = InProcess(trainer, folder)
-    return StackApi("http://stack", stack.key, Impatient(stack))
+    return StackApi("http://stack", stack.key, Impatient(stack, asked))
 
 
 def quiet() -> Steps:
@@ -64,6 +66,15 @@ def test_ctrl_c_stops_the_run_that_was_begun(tmp_path: Path) -> None:
     trainer = Trainer(is_under_way=False)
 
     run = train_until_interrupted(interrupted(trainer, tmp_path), {"interval": "1h"}, quiet())
+
+    assert run["state"] == "stopped"
+    assert trainer.run.state is TrainingState.STOPPED
+
+
+def test_ctrl_c_before_the_run_is_named_stops_it_too(tmp_path: Path) -> None:
+    trainer = Trainer(is_under_way=False)
+
+    run = train_until_interrupted(interrupted(trainer, tmp_path, "POST /api/v1/training"), {"interval": "1h"}, quiet())
 
     assert run["state"] == "stopped"
     assert trainer.run.state is TrainingState.STOPPED

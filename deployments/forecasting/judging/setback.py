@@ -127,8 +127,10 @@ def live_setback(losses: LiveLosses, since: datetime, now: datetime) -> Setback:
     # One symbol alone must not speak for all others.
     rest = ~np.isin(symbols, lost)
     others = rest if rest.any() else ~rest
-    # Together they are seen whenever one of them trades: the busiest market sets the pace.
-    return Setback(tuple(lost), life.is_lost(others, min(lengths.values()), MIN_OF_ALL))
+    # Together they are seen whenever one of them trades: the busiest market sets the pace. Also one that was silent for
+    # two periods, or those that were set back would wait for the slowest before they get another try.
+    pace = min([*lengths.values(), *losses.periods.values()])
+    return Setback(tuple(lost), life.is_lost(others, pace, MIN_OF_ALL))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

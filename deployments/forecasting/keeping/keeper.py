@@ -7,6 +7,7 @@ holds the lease works, and it looks at the lease again before each thing that it
 import asyncio
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from deployments.common.clock import Clock, utc_now
-from deployments.common.errors import CandlecastError, TooLittleHistory, Unavailable
+from deployments.common.errors import CandlecastError, InvalidRequest, TooLittleHistory, Unavailable
 from deployments.common.lease import Lease
 from deployments.common.telemetry import logger
 from deployments.forecasting.judging.resolving import Outcomes
@@ -233,7 +234,7 @@ class Keeper:
 
     def _lost_live(self, card: ModelCard, calendars: Mapping[str, str]) -> Setback:
         now = self._clock()
-        periods = {symbol: period_of(card.interval, card.horizon, name) for symbol, name in calendars.items()}
+        periods = _periods(card, calendars)
         own, baseline = self._resolved.losses(
             card.version,
             card.horizon,
@@ -245,3 +246,13 @@ class Keeper:
     def _check_lease(self) -> None:
         if not self._lease.is_held():
             raise Unavailable("another keeper has taken over the forecaster's books", 5.0)
+
+
+def _periods(card: ModelCard, calendars: Mapping[str, str]) -> dict[str, timedelta]:
+    """Return how long each symbol's losses are judged together, without those whose calendar nobody knows."""
+    periods = {}
+    for symbol, name in calendars.items():
+        # One calendar that a release no longer computes must not leave every symbol unwatched.
+        with suppress(InvalidRequest):
+            periods[symbol] = period_of(card.interval, card.horizon, name)
+    return periods

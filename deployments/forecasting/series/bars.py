@@ -22,8 +22,12 @@ LEAST_PRESENT = 0.8
 """Share of a calendar's bars below which it is plainly not this symbol's: then its bars simply follow each other."""
 
 MOST_INCOMPLETE = 0.05
-"""Share of a symbol's bars added up from too few finer ones above which its feed plainly leaves out finer bars without
-trades: such bars are as whole as they get. Of windows of 24 bars one in four would have none of them masked."""
+"""Share of bars added up from too few finer ones above which a feed plainly leaves out finer bars without trades: such
+bars are as whole as they get. Of windows of 24 bars one in four would have none of them masked."""
+
+NEIGHBOURS = 480
+"""Bars up to and with an incomplete one in which that share is taken: training reads years, serving weeks, and both
+have to judge a bar alike."""
 
 _GK_CLOSE = 2 * np.log(2) - 1
 
@@ -56,8 +60,8 @@ def bars_of(
     """Put candles (`CANDLE_SCHEMA`) onto the grid of `calendar`, missing ones masked.
 
     Those that open at an instant of `incomplete` were added up with finer bars missing: their range is too narrow and
-    their close may be an early one, so they are masked too, unless more than `MOST_INCOMPLETE` of all are so. Raises
-    `BadUpstream` where a price has no logarithm or time runs back: such rows should have been quarantined.
+    their close may be an early one, so they are masked too, unless more than `MOST_INCOMPLETE` of all nearby are so.
+    Raises `BadUpstream` where a price has no logarithm or time runs back: such rows should have been quarantined.
     """
     times = times_of(table)
     if (np.diff(times) <= np.timedelta64(0)).any():
@@ -80,8 +84,12 @@ def bars_of(
 
 
 def _whole(times: Times, incomplete: Sequence[datetime]) -> Mask:
-    whole = ~np.isin(times, np.array([to_numpy(time) for time in incomplete], dtype=times.dtype))
-    return whole if np.count_nonzero(~whole) <= MOST_INCOMPLETE * len(times) else np.ones_like(whole)
+    torn = np.isin(times, np.array([to_numpy(time) for time in incomplete], dtype=times.dtype))
+    so_far = np.cumsum(torn, dtype=np.int64)
+    nearby = so_far.copy()
+    nearby[NEIGHBOURS:] -= so_far[:-NEIGHBOURS]
+    nearby[:NEIGHBOURS] = so_far[:NEIGHBOURS][-1:]  # the first have none before them, and those after them tell as much
+    return ~torn | (nearby > MOST_INCOMPLETE * min(len(torn), NEIGHBOURS))
 
 
 def _logarithms(table: pa.Table, name: str, times: Times, symbol: str) -> FloatArray:

@@ -143,9 +143,9 @@ def test_periods_of_long_bars_hold_as_many_horizons() -> None:
     assert period_of(Interval.D1, 24) == timedelta(days=720)
 
 
-@pytest.mark.parametrize(("calendar", "days"), [("24/7", 30), ("forex", 42), ("XNYS", 149)])
+@pytest.mark.parametrize(("calendar", "days"), [("24/7", 30), ("forex", 42), ("XNYS", 151)])
 def test_periods_hold_as_many_horizons_of_open_market(calendar: str, days: int) -> None:
-    assert period_of(Interval.H1, 24, calendar) / timedelta(days=1) == pytest.approx(days, rel=0.02)
+    assert period_of(Interval.H1, 24, calendar) / timedelta(days=1) == pytest.approx(days, rel=0.005)
     assert period_of(Interval.H1, 3, calendar) == timedelta(days=30)
 
 
@@ -171,6 +171,14 @@ def test_lag_on_a_stock_is_noticed_though_few_of_its_horizons_fit_into_a_month()
     by_the_month = sum(judged(replace(found, periods={}), after) != Setback() for found in whole)
     assert noticed >= 15
     assert by_the_month <= noticed / 2
+
+
+def test_lost_stock_alone_keeps_nobody_from_another_try_once_the_others_have_been_silent_for_two_periods() -> None:
+    after = timedelta(days=120)
+    alone = stock(60, 2.0, 1)
+    beside_a_coin = replace(alone, periods={**alone.periods, "BTCUSD": period_of(Interval.H1, 24)})
+    assert judged(alone, after) == Setback(("AAPL",), everywhere=True)
+    assert judged(beside_a_coin, after) == Setback(("AAPL",), everywhere=False)
 
 
 def test_tie_on_a_stock_is_hardly_ever_called_lost() -> None:

@@ -85,18 +85,25 @@ class Office:
         self.now += time
         self.market.now = self.now
 
-    def champion(self, age: timedelta = timedelta(days=2)) -> ModelCard:
-        card = model_card(NOW - age, horizon=HORIZON)
+    def champion(self, age: timedelta = timedelta(days=2), horizon: int = HORIZON) -> ModelCard:
+        card = model_card(NOW - age, horizon=horizon)
         published = self.registry.publish(model_tensors(), replace(card, data_end=NOW - age))
         self.registry.promote(published.version, GO)
         return published
 
-    def issue(self, hours: Iterable[int], version: str, width: float = 0.01, symbol: str = "BTCUSD") -> None:
+    def issue(
+        self,
+        hours: Iterable[int],
+        version: str,
+        width: float = 0.01,
+        symbol: str = "BTCUSD",
+        horizon: int = HORIZON,
+    ) -> None:
         closes = np.log(self.market.tables[symbol]["close"].to_numpy())
         self.forecasts.append(
             [
                 issued_forecast(
-                    symbol, START + timedelta(hours=hour), HORIZON, version, centre=float(closes[hour]), width=width
+                    symbol, START + timedelta(hours=hour), horizon, version, centre=float(closes[hour]), width=width
                 )
                 for hour in hours
             ]
@@ -253,6 +260,20 @@ async def test_symbol_lost_live_is_set_back_and_served_again_two_periods_later(o
     assert (await keeper.round()).set_back == {}
     setbacks.refresh()
     assert setbacks.of(card.version) == Setback()
+
+
+@pytest.mark.parametrize(("calendar", "lost_still"), [("XNYS", True), ("24/7", False), ("no exchange", False)])
+async def test_periods_of_a_symbol_follow_its_calendar_where_that_is_known(
+    office: Office, calendar: str, lost_still: bool
+) -> None:
+    card = office.champion(horizon=24)
+    office.market.calendars["ETHUSD"] = calendar
+    office.issue(range(500), card.version, width=0.05, horizon=24)
+    office.issue(range(500), card.version, width=0.0005, symbol="ETHUSD", horizon=24)
+    keeper = office.keeper(KeeperPolicy(retraining=RetrainingPolicy(after=None)))
+    assert (await keeper.round()).set_back == {card.version: ("ETHUSD",)}
+    office.pass_time(2 * period_of(Interval.H1, 24))
+    assert (await keeper.round()).set_back == ({card.version: ("ETHUSD",)} if lost_still else {})
 
 
 async def test_model_that_lost_live_on_the_whole_is_set_back_everywhere(office: Office) -> None:

@@ -49,6 +49,18 @@ def test_serving_masks_what_training_masks_but_starts_from_the_newest_price() ->
     assert history.log_closes[-1] == np.log(table["close"][-1].as_py())
 
 
+@pytest.mark.parametrize(("outage", "masked"), [(10, 10), (24, 24), (60, 24)])
+def test_bars_of_an_outage_are_masked_alike_however_many_bars_are_read(outage: int, masked: int) -> None:
+    table = wavy_tables(3_000)["AAAUSD"]
+    torn = tuple(START + timedelta(hours=2_900 + hour) for hour in range(outage))
+
+    trained = panel_of({"AAAUSD": table}, Interval.H1, incomplete={"AAAUSD": torn})
+    served = history_of(replace(candles(table.slice(2_000)), incomplete=torn), "24/7")
+
+    assert np.count_nonzero(~trained.known[-1_000:]) == masked
+    np.testing.assert_array_equal(served.bars.known, trained.known[-1_000:])
+
+
 def test_a_forming_bar_is_left_out() -> None:
     history = history_of(candles(wavy_tables(30)["AAAUSD"], forming=True), "24/7")
 
