@@ -102,6 +102,9 @@ async def test_statistics_answer_while_market_data_is_away(fakes: Fakes, reader:
     assert body["process"]["rss_bytes"] > 0
 
 
-async def test_app_starts_and_stops_cleanly(app: FastAPI) -> None:
+async def test_app_that_stops_hands_over_what_the_query_log_holds(
+    app: FastAPI, fakes: Fakes, reader: httpx.AsyncClient
+) -> None:
     async with app.router.lifespan_context(app):
-        pass
+        await reader.get("/api/v1/accuracy")
+    assert [entry.endpoint for entry in fakes.market_data.entries] == ["/api/v1/accuracy"]
