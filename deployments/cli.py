@@ -187,9 +187,7 @@ def login(
 
 
 @app.command()
-def check_config(
-    path: Annotated[Path, typer.Argument(help="The file to check")] = SERVE_CONFIG,
-) -> None:
+def check_config(path: Annotated[Path, typer.Argument(help="The file to check")] = SERVE_CONFIG) -> None:
     """Refuse keys and deployment names in a Serve configuration that nothing would read."""
     found = config_faults(read_config(path))
     for line in found:

@@ -10,6 +10,7 @@ import psutil
 from deployments.common.errors import CandlecastError
 from deployments.forecasting.models import ModelCard, ModelList
 from deployments.gateway.parts import Parts
+from deployments.gateway.wire.kept_answers import KeptAnswers
 from deployments.market_data.models import SymbolFilter
 
 T = TypeVar("T")
@@ -42,21 +43,21 @@ async def system_stats(parts: Parts) -> dict[str, Any]:
             "query_log_lost": parts.queries.lost,
             "event_listeners": parts.hub.listeners,
         },
-        "cache": {
-            "candle_answers": parts.candles.entries,
-            "candle_bytes": parts.candles.bytes,
-            "candle_hits": parts.candles.hits,
-            "candle_misses": parts.candles.misses,
-            "forecast_answers": parts.forecasts.entries,
-            "forecast_bytes": parts.forecasts.bytes,
-            "forecast_hits": parts.forecasts.hits,
-            "forecast_misses": parts.forecasts.misses,
-        },
+        "cache": _kept("candle", parts.candles) | _kept("forecast", parts.forecasts),
         "replicas": replicas,
         "process": {"rss_bytes": psutil.Process().memory_info().rss},
         "champions": [] if models is None else _champions(models, parts),
         "keeper": answers.forecaster.health.keeper if answers.forecaster.health else None,
         "sync_lag_seconds": knowledge.sync.lag_seconds if knowledge and knowledge.sync else None,
+    }
+
+
+def _kept(name: str, answers: KeptAnswers[Any]) -> dict[str, int]:
+    return {
+        f"{name}_answers": answers.entries,
+        f"{name}_bytes": answers.bytes,
+        f"{name}_hits": answers.hits,
+        f"{name}_misses": answers.misses,
     }
 
 
