@@ -1,6 +1,5 @@
 """Forecasting as other contexts see it: a Serve handle with deadlines, typed. Knows no Ray."""
 
-from datetime import datetime
 from typing import Any
 
 from deployments.common.clock import within
@@ -11,13 +10,13 @@ from deployments.forecasting.models import (
     Forecast,
     ForecasterHealth,
     ForecastRequest,
+    HistoryRequest,
     ModelCard,
     ModelList,
     PastForecast,
     TrainingRequest,
     TrainingRun,
 )
-from deployments.market_data.models import Interval
 
 TIMEOUT_S = 15.0
 
@@ -44,16 +43,9 @@ class ForecasterClient:
         result: dict[str, Forecast | CandlecastError] = await self._call("forecast_batch", symbols, request)
         return result
 
-    async def history(
-        self,
-        symbol: str,
-        limit: int,
-        since: datetime | None = None,
-        interval: Interval | None = None,
-        horizon: int | None = None,
-    ) -> tuple[PastForecast, ...]:
+    async def history(self, wanted: HistoryRequest) -> tuple[PastForecast, ...]:
         """Return earlier forecasts of a symbol, newest first, with what followed; raises `UnknownSymbol`."""
-        result: tuple[PastForecast, ...] = await self._call("history", symbol, limit, since, interval, horizon)
+        result: tuple[PastForecast, ...] = await self._call("history", wanted)
         return result
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:

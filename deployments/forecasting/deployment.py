@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from deployments.forecasting.models import (
     Forecast,
     ForecasterHealth,
     ForecastRequest,
+    HistoryRequest,
     ModelCard,
     ModelList,
     PastForecast,
@@ -40,7 +41,6 @@ from deployments.forecasting.serving.shelf import ModelBuilder, QuantileModel
 from deployments.forecasting.training.command import on_cluster, training_command, training_environment
 from deployments.forecasting.training.job_records import JobRecord, surplus
 from deployments.market_data.client import MarketDataClient
-from deployments.market_data.models import Interval
 
 log = logger(__name__)
 
@@ -187,15 +187,8 @@ class Forecaster:
     ) -> dict[str, Forecast | CandlecastError]:
         return await self._service.forecast_batch(symbols, request)
 
-    async def history(
-        self,
-        symbol: str,
-        limit: int,
-        since: datetime | None = None,
-        interval: Interval | None = None,
-        horizon: int | None = None,
-    ) -> tuple[PastForecast, ...]:
-        return await self._service.history(symbol, limit, since, interval, horizon)
+    async def history(self, wanted: HistoryRequest) -> tuple[PastForecast, ...]:
+        return await self._service.history(wanted)
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
         return await self._service.accuracy(symbol)

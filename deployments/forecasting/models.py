@@ -27,6 +27,17 @@ class ForecastRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """The newest `limit` forecasts of a symbol issued since an instant, of one interval and horizon where named."""
+
+    symbol: str
+    limit: int = 20
+    since: datetime | None = None
+    interval: Interval | None = None
+    horizon: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ForecastPoint:
     """One step ahead; bounds by level, keyed as the level is written (`"80"`, `"97.5"`)."""
 

@@ -1,7 +1,6 @@
 """The forecaster: forecasts on request, keeps score, and looks after models and their training."""
 
 import asyncio
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from deployments.forecasting.models import (
     Forecast,
     ForecasterHealth,
     ForecastRequest,
+    HistoryRequest,
     ModelCard,
     ModelList,
     PastForecast,
@@ -34,7 +34,7 @@ from deployments.forecasting.serving.skillbook import Skillbook
 from deployments.forecasting.training.ledger import TrainingLedger
 from deployments.forecasting.training.prospects import check_prospects
 from deployments.forecasting.training.trainings import JobRunner, Trainings, check_training
-from deployments.market_data.models import CandleQuery, Candles, Interval, ManagedSymbol, SymbolFilter, SymbolPage
+from deployments.market_data.models import CandleQuery, Candles, ManagedSymbol, SymbolFilter, SymbolPage
 
 
 class MarketData(Protocol):
@@ -107,22 +107,17 @@ class ForecasterService:
         """Forecast many symbols in one pass; `request.symbol` is ignored."""
         return await self._forecasts.many(symbols, request)
 
-    async def history(
-        self,
-        symbol: str,
-        limit: int,
-        since: datetime | None = None,
-        interval: Interval | None = None,
-        horizon: int | None = None,
-    ) -> tuple[PastForecast, ...]:
-        """Return earlier forecasts of a symbol, newest first, with what followed; at most 500.
+    async def history(self, wanted: HistoryRequest) -> tuple[PastForecast, ...]:
+        """Return earlier forecasts, newest first, with what followed; at most 500.
 
-        Of every interval and horizon unless they are named. Raises `UnknownSymbol` where a forecast would.
+        Raises `UnknownSymbol` where a forecast would.
         """
         await self._journal.flush()
-        name = (await self._listings.listing(symbol)).symbol
-        bounded = max(1, min(limit, SCORED_FORECASTS))
-        issued = await asyncio.to_thread(self._store.newest, name, bounded, since, interval=interval, horizon=horizon)
+        name = (await self._listings.listing(wanted.symbol)).symbol
+        bounded = max(1, min(wanted.limit, SCORED_FORECASTS))
+        issued = await asyncio.to_thread(
+            self._store.newest, name, bounded, wanted.since, interval=wanted.interval, horizon=wanted.horizon
+        )
         if not issued:
             await self._check_known(name)
         closes = await realised_closes(self._market, issued)

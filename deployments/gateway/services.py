@@ -16,6 +16,7 @@ from deployments.forecasting.models import (
     Forecast,
     ForecasterHealth,
     ForecastRequest,
+    HistoryRequest,
     ModelCard,
     ModelList,
     PastForecast,
@@ -91,14 +92,7 @@ class ForecasterApi(Protocol):
         self, symbols: tuple[str, ...], request: ForecastRequest
     ) -> dict[str, Forecast | CandlecastError]: ...
 
-    async def history(
-        self,
-        symbol: str,
-        limit: int,
-        since: datetime | None = None,
-        interval: Interval | None = None,
-        horizon: int | None = None,
-    ) -> tuple[PastForecast, ...]: ...
+    async def history(self, wanted: HistoryRequest) -> tuple[PastForecast, ...]: ...
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]: ...
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from deployments.common.clock import Clock
 from deployments.common.errors import CandlecastError
-from deployments.forecasting.models import Forecast
+from deployments.forecasting.models import Forecast, HistoryRequest
 from deployments.gateway.events import Key, Sight, Snapshot
 from deployments.gateway.health import HealthBoard
 from deployments.gateway.models import HealthEntry
@@ -77,7 +77,7 @@ class Watch:
         symbol = symbols[self._turn % len(symbols)].symbol
         self._turn += 1
         try:
-            past = await self._services.forecaster.history(symbol, 1)
+            past = await self._services.forecaster.history(HistoryRequest(symbol, 1))
         except CandlecastError:
             return {}
         return {

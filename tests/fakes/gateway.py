@@ -37,6 +37,7 @@ from deployments.forecasting.models import (
     ForecastPoint,
     ForecastRequest,
     ForecastStatus,
+    HistoryRequest,
     ModelCard,
     ModelList,
     ModelRef,
@@ -231,18 +232,10 @@ class FakeForecaster:
                 answers[symbol] = error
         return answers
 
-    async def history(
-        self,
-        symbol: str,
-        limit: int,
-        since: datetime | None = None,
-        interval: Interval | None = None,
-        horizon: int | None = None,
-    ) -> tuple[PastForecast, ...]:
-        del since
-        _check_known(symbol)
-        told = [past for past in self.past.get(symbol, ()) if interval in (None, past.forecast.interval)]
-        return tuple(past for past in told if horizon in (None, past.forecast.horizon))[:limit]
+    async def history(self, wanted: HistoryRequest) -> tuple[PastForecast, ...]:
+        _check_known(wanted.symbol)
+        told = [past for past in self.past.get(wanted.symbol, ()) if wanted.interval in (None, past.forecast.interval)]
+        return tuple(past for past in told if wanted.horizon in (None, past.forecast.horizon))[: wanted.limit]
 
     async def accuracy(self, symbol: str | None = None) -> tuple[AccuracyRow, ...]:
         _check_known(symbol or "BTCUSD")

@@ -28,6 +28,7 @@ from deployments.forecasting.models import (
     Forecast,
     ForecastRequest,
     ForecastStatus,
+    HistoryRequest,
     KeeperState,
     KeeperStatus,
     ModelCard,
@@ -284,11 +285,11 @@ async def test_history_tells_what_followed_a_forecast(desk: Desk) -> None:
     tables, whole = desk.market.tables, walk_table(START, BARS + 24)
     desk.market.tables = {**tables, "BTCUSD": whole}
     forecast = await desk.service.forecast(REQUEST)
-    [pending] = await desk.service.history("btc/usd", 10)
+    [pending] = await desk.service.history(HistoryRequest("btc/usd", 10))
     assert pending.forecast.points == forecast.points
     assert set(pending.realised) == {None}
     desk.pass_hours(24)
-    [past] = await desk.service.history("BTCUSD", 10)
+    [past] = await desk.service.history(HistoryRequest("BTCUSD", 10))
     assert past.realised == pytest.approx(tuple(whole["close"].to_pylist()[-24:]))
     assert past.pinball == past.baseline_pinball
 
@@ -296,29 +297,29 @@ async def test_history_tells_what_followed_a_forecast(desk: Desk) -> None:
 async def test_history_of_one_series_leaves_the_others_out(desk: Desk) -> None:
     for horizon in (2, 4, 6):
         await desk.service.forecast(replace(REQUEST, horizon=horizon))
-    assert len(await desk.service.history("BTCUSD", 10)) == 3
-    [past] = await desk.service.history("BTCUSD", 10, interval=Interval.H1, horizon=4)
+    assert len(await desk.service.history(HistoryRequest("BTCUSD", 10))) == 3
+    [past] = await desk.service.history(HistoryRequest("BTCUSD", 10, interval=Interval.H1, horizon=4))
     assert past.forecast.horizon == 4
-    assert await desk.service.history("BTCUSD", 10, interval=Interval.H4) == ()
+    assert await desk.service.history(HistoryRequest("BTCUSD", 10, interval=Interval.H4)) == ()
 
 
 @pytest.mark.parametrize("name", ["NOPE", "nope/usd"])
 async def test_past_of_a_symbol_that_nobody_knows_is_refused_as_its_forecast_is(desk: Desk, name: str) -> None:
-    for ask in (desk.service.history(name, 10), desk.service.accuracy(name)):
+    for ask in (desk.service.history(HistoryRequest(name, 10)), desk.service.accuracy(name)):
         with pytest.raises(UnknownSymbol):
             await ask
 
 
 @pytest.mark.parametrize("name", ["BTCUSD", "btc/usd", "TINYUSD"])
 async def test_known_symbol_without_forecasts_has_an_empty_past(desk: Desk, name: str) -> None:
-    assert await desk.service.history(name, 10) == ()
+    assert await desk.service.history(HistoryRequest(name, 10)) == ()
     assert await desk.service.accuracy(name) == ()
 
 
 async def test_past_of_a_symbol_is_told_when_its_candles_are_gone(desk: Desk) -> None:
     await desk.service.forecast(replace(REQUEST, horizon=2))
     del desk.market.tables["BTCUSD"]
-    assert len(await desk.service.history("BTCUSD", 10)) == 1
+    assert len(await desk.service.history(HistoryRequest("BTCUSD", 10))) == 1
 
 
 async def test_symbol_without_forecasts_has_an_empty_past_while_market_data_are_away(tmp_path: Path) -> None:
@@ -327,7 +328,7 @@ async def test_symbol_without_forecasts_has_an_empty_past_while_market_data_are_
             raise DatabaseUnavailable("the database is away")
 
     service = ForecasterService(tmp_path, Away({"BTCUSD": walk_table(START, 50)}, NOW), FakeJobs(), FakeModel)
-    assert await service.history("BTCUSD", 10) == ()
+    assert await service.history(HistoryRequest("BTCUSD", 10)) == ()
 
 
 async def test_same_forecast_told_again_was_issued_when_it_was_made(desk: Desk) -> None:
@@ -352,13 +353,13 @@ async def test_new_bar_is_a_new_forecast_with_its_own_instant(desk: Desk) -> Non
 
 async def test_forecast_at_a_past_instant_is_not_kept(desk: Desk) -> None:
     await desk.service.forecast(replace(REQUEST, as_of=NOW - timedelta(days=3)))
-    assert await desk.service.history("BTCUSD", 10) == ()
+    assert await desk.service.history(HistoryRequest("BTCUSD", 10)) == ()
 
 
 async def test_queued_forecasts_survive_an_orderly_end(desk: Desk) -> None:
     await desk.service.forecast(REQUEST)
     await desk.service.close()
-    assert len(await desk.started_again().history("BTCUSD", 10)) == 1
+    assert len(await desk.started_again().history(HistoryRequest("BTCUSD", 10))) == 1
 
 
 async def test_live_skill_replaces_that_of_the_test_span_once_there_is_enough(desk: Desk) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
-from deployments.forecasting.models import Forecast, ForecastRequest
+from deployments.forecasting.models import Forecast, ForecastRequest, HistoryRequest
 from deployments.gateway.models import Scope
 from deployments.gateway.parameters import AsOf, Horizon, Instant, Levels, SymbolPath, Symbols, levels_of
 from deployments.gateway.parts import PartsGiven, ServicesGiven
@@ -56,7 +56,8 @@ async def history(
     horizon: Horizon | None = None,
 ) -> Response:
     """Return earlier forecasts, newest first, with what followed and their scores; of one series where it is named."""
-    return json_answer({"forecasts": await services.forecaster.history(symbol, limit, since, interval, horizon)})
+    wanted = HistoryRequest(symbol, limit, since, interval, horizon)
+    return json_answer({"forecasts": await services.forecaster.history(wanted)})
 
 
 @read.get("/forecast/{symbol}/accuracy", response_model=AccuracyAnswer)
