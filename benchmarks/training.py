@@ -39,11 +39,11 @@ SHAPE = NetworkConfig(input_size=168, regimes=0, width=256, pooling=(8, 4, 1), d
 CONFIG = TrainingConfig(max_steps=LONG, members=1, check_every=10_000, patience=10_000)
 
 
-def per_step_ms(run: Callable[[int], Trained], repeats: int = REPEATS) -> float:
+def per_step_ms(run: Callable[[int], Trained]) -> float:
     """Return the time of one step in ms: long runs less short ones, the median of a few, after one to warm up."""
     run(SHORT)
     differences = []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         short, long = (_seconds(run, steps) for steps in (SHORT, LONG))
         differences.append(1_000 * (long - short) / (LONG - SHORT))
     return statistics.median(differences)
@@ -116,9 +116,7 @@ def recipe(panel: Panel) -> None:
         "bfloat16": replace(CONFIG, precision="bfloat16"),
         "compiled": replace(CONFIG, compiled=True),
     }.items():
-        # Each run compiles anew, for half a minute.
-        repeats = 1 if config.compiled else REPEATS
-        print(f"recipe, {name:10}{per_step_ms(partial(_steps, material, shape, config), repeats):>8.1f} ms a step")
+        print(f"recipe, {name:10}{per_step_ms(partial(_steps, material, shape, config)):>8.1f} ms a step")
     started = time.perf_counter()
     config = TrainingConfig()
     trained = train(material, shape, config)
